@@ -43,9 +43,9 @@ async def areas(ctx: Context) -> list[Option]:
 
 
 async def _troubles(failures: AsyncIterator[Failure], area_id: int | None) -> Events[Trouble]:
-    async for one in failures:
-        if area_id in (None, one.area_id):
-            yield Event(one.id, Trouble.model_validate(one, from_attributes=True), one.at)
+    async for failure in failures:
+        if area_id in (None, failure.area_id):
+            yield Event(failure.id, Trouble.model_validate(failure, from_attributes=True), failure.at)
 
 
 @service.poll("AREA failed", every=timedelta(seconds=10))

@@ -73,9 +73,13 @@ def _after(size: int, id: str = "id", begin: str = "0") -> Pages:
 # https://docs.discord.com/developers/resources/user#get-current-user-guilds
 service.options("servers", "/users/@me/guilds", pages=_after(200))
 # https://docs.discord.com/developers/resources/guild#get-guild-channels: 0 is for text, 5 for announcements
-service.options("channels", "/guilds/{server}/channels", label="#{name}", where=lambda one: one["type"] in (0, 5))
+service.options(
+    "channels", "/guilds/{server}/channels", label="#{name}", where=lambda channel: channel["type"] in (0, 5)
+)
 # https://docs.discord.com/developers/resources/guild#get-guild-roles: those that can be given
-service.options("roles", "/guilds/{server}/roles", where=lambda one: one["name"] != "@everyone" and not one["managed"])
+service.options(
+    "roles", "/guilds/{server}/roles", where=lambda role: role["name"] != "@everyone" and not role["managed"]
+)
 
 # a channel is chosen among those of a server, which is then no longer needed
 Server = Annotated[str, param("Server ID", "197038439483310086", pick="servers", pattern=ID)]

@@ -64,11 +64,11 @@ def message(minutes: float, **more) -> dict:
 def paged(rows: list, key=lambda row: row["id"]):
     """A page of what comes after an id, as Discord gives it."""
 
-    def answer(asked):
+    def answer(request):
         later = sorted(
-            (row for row in rows if int(key(row)) > int(asked.query["after"])), key=lambda row: int(key(row))
+            (row for row in rows if int(key(row)) > int(request.query["after"])), key=lambda row: int(key(row))
         )
-        return later[: int(asked.query["limit"])][::-1]
+        return later[: int(request.query["limit"])][::-1]
 
     return answer
 
@@ -116,7 +116,7 @@ async def test_a_member_a_reaction_and_a_thread_fire_once(vendor, ctx):
     threads.append({**threads[0], "id": flake(1)})
     assert [await watch.ids() for watch in watches] == [[f"2000:{joined}"], ["2"], [flake(1)]]
     assert [await watch.ids() for watch in watches] == [[], [], []]
-    assert next(one for one in vendor.asked if one.route == REACTIONS).params["emoji"] == "👍"
+    assert next(item for item in vendor.asked if item.route == REACTIONS).params["emoji"] == "👍"
 
 
 async def test_what_is_sent(vendor, ctx):
@@ -126,21 +126,23 @@ async def test_what_is_sent(vendor, ctx):
     vendor.on("PUT", f"{MEMBERS}/{{user}}/roles/{{role}}", Answer(204))
 
     async def done(which, /, **params):
-        made = await act(ctx, service.reactions[which], **params)
-        asked = vendor.asked[-1]
-        return made.id, asked.path, asked.json
+        result = await act(ctx, service.reactions[which], **params)
+        request = vendor.asked[-1]
+        return result.id, request.path, request.json
 
-    said = {"content": "hi", "allowed_mentions": {"parse": ["users", "roles"]}, "enforce_nonce": True}
-    made, path, body = await done("send_message", **HERE, text="hi", reply_to="1627")
+    sentence = {"content": "hi", "allowed_mentions": {"parse": ["users", "roles"]}, "enforce_nonce": True}
+    created, path, body = await done("send_message", **HERE, text="hi", reply_to="1627")
     nonce = body.pop("nonce")
-    assert (made, path, body) == (
+    assert (created, path, body) == (
         "55",
         "/channels/4177/messages",
-        {**said, "message_reference": {"message_id": "1627"}},
+        {**sentence, "message_reference": {"message_id": "1627"}},
     )
     assert len(nonce) == 25
-    made, path, body = await done("send_direct_message", user="7", text="hi")
-    assert (path, body) == ("/channels/55/messages", {**said, "nonce": nonce}), "the same attempt has the same nonce"
+    created, path, body = await done("send_direct_message", user="7", text="hi")
+    assert (path, body) == ("/channels/55/messages", {**sentence, "nonce": nonce}), (
+        "the same attempt has the same nonce"
+    )
     assert (vendor.asked[-2].path, vendor.asked[-2].json) == ("/users/@me/channels", {"recipient_id": "7"})
     ctx.idempotency_key = "here-8"
     assert (await done("send_message", **HERE, text="hi"))[2]["nonce"] != nonce
@@ -167,11 +169,11 @@ async def test_pickers(vendor, ctx):
         {"id": "3", "name": "news", "type": 5},
     ]
     vendor.on("GET", "/guilds/{guild}/channels", kinds)
-    given = [("1970", "@everyone", False), ("5", "mods", False), ("6", "robot", True)]
-    vendor.on("GET", "/guilds/{guild}/roles", [{"id": i, "name": n, "managed": m} for i, n, m in given])
+    variables = [("1970", "@everyone", False), ("5", "mods", False), ("6", "robot", True)]
+    vendor.on("GET", "/guilds/{guild}/roles", [{"id": i, "name": n, "managed": m} for i, n, m in variables])
     assert len(await service.pickers["servers"](ctx, {})) == 250
-    assert [one.label for one in await service.pickers["channels"](ctx, {"server": "1970"})] == ["#general", "#news"]
-    assert [one.label for one in await service.pickers["roles"](ctx, {"server": "1970"})] == ["mods"]
+    assert [item.label for item in await service.pickers["channels"](ctx, {"server": "1970"})] == ["#general", "#news"]
+    assert [item.label for item in await service.pickers["roles"](ctx, {"server": "1970"})] == ["mods"]
     assert await service.pickers["roles"](ctx, {}) == []
     await service.pickers["channels"](ctx, {"server": "../x"})
     assert vendor.asked[-1].path == "/guilds/..%2Fx/channels"

@@ -92,11 +92,11 @@ async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
     never been edited.
     """
     async for file in _changed(ctx, folder):
-        wanted = {"path": file.id, "mode": "id", "limit": 2}
+        body = {"path": file.id, "mode": "id", "limit": 2}
         with suppress(Gone):  # already
             # https://www.dropbox.com/developers/documentation/http/documentation#files-list_revisions
-            told = await ctx.http.post("/files/list_revisions", list[Any], at="entries", json=wanted, gone=(409,))
-            if len(told) == 1:  # else it is older
+            answer = await ctx.http.post("/files/list_revisions", list[Any], at="entries", json=body, gone=(409,))
+            if len(answer) == 1:  # else it is older
                 yield Event(file.id, file, file.modified_at)
 
 
@@ -120,8 +120,8 @@ async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
             return
         ctx.log.warning("dropbox.cursor_reset", folder=folder)
     # https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-get_latest_cursor
-    wanted = {"path": folder, "recursive": True, "limit": AT_ONCE}
-    ctx.state["cursor"] = await ctx.http.post("/files/list_folder/get_latest_cursor", str, at="cursor", json=wanted)
+    body = {"path": folder, "recursive": True, "limit": AT_ONCE}
+    ctx.state["cursor"] = await ctx.http.post("/files/list_folder/get_latest_cursor", str, at="cursor", json=body)
 
 
 @service.reaction("Write a text file", scopes=WRITE, idempotent="same")
@@ -133,9 +133,9 @@ async def write_text(
 ) -> File:
     """Write a text file. If a file with the same name and text exists, nothing changes."""
     overwrite = existing == "overwrite"
-    wanted = {"path": path, "mode": "overwrite" if overwrite else "add", "autorename": not overwrite}
+    body = {"path": path, "mode": "overwrite" if overwrite else "add", "autorename": not overwrite}
     # https://www.dropbox.com/developers/documentation/http/documentation#files-upload; JSON in a header is all ASCII
-    argument = json.dumps(wanted).replace("\x7f", "\\u007f")
+    argument = json.dumps(body).replace("\x7f", "\\u007f")
     headers = {"Dropbox-API-Arg": argument, "Content-Type": "application/octet-stream"}
     url = "https://content.dropboxapi.com/2/files/upload"
     return await ctx.http.post(url, File, body=text.encode(), headers=headers)
@@ -144,13 +144,13 @@ async def write_text(
 @service.reaction("Create a folder", scopes=WRITE, idempotent="same")
 async def create_folder(ctx: Context, path: Path) -> File:
     """Create a folder and any missing parent folders. Succeeds if it already exists."""
-    wanted, there = {"path": path}, ('"path/conflict/folder',)
+    body, there = {"path": path}, ('"path/conflict/folder',)
     try:
         # https://www.dropbox.com/developers/documentation/http/documentation#files-create_folder
-        return await ctx.http.post("/files/create_folder_v2", File, at="metadata", json=wanted, gone=there)
+        return await ctx.http.post("/files/create_folder_v2", File, at="metadata", json=body, gone=there)
     except Gone:
         # https://www.dropbox.com/developers/documentation/http/documentation#files-get_metadata
-        return await ctx.http.post("/files/get_metadata", File, json=wanted)
+        return await ctx.http.post("/files/get_metadata", File, json=body)
 
 
 @service.reaction("Move a file or folder", scopes=WRITE, idempotent="same")
@@ -170,9 +170,9 @@ async def share_link(ctx: Context, path: Path) -> Link:
         # https://www.dropbox.com/developers/documentation/http/documentation#sharing-create_shared_link_with_settings
         return await ctx.http.post(url, Link, json={"path": path}, gone=there)
     except Gone:
-        wanted = {"path": path, "direct_only": True}
+        body = {"path": path, "direct_only": True}
         # https://www.dropbox.com/developers/documentation/http/documentation#sharing-list_shared_links
-        return await ctx.http.post("/sharing/list_shared_links", Link, at="links.0", json=wanted)
+        return await ctx.http.post("/sharing/list_shared_links", Link, at="links.0", json=body)
 
 
 @service.picker
@@ -184,4 +184,4 @@ async def folders(ctx: Context) -> list[Option]:
     if page["has_more"]:
         more = ctx.http.rows("/files/list_folder/continue", method="POST", json={"cursor": page["cursor"]}, pages=pages)
         rows += [row async for row in more]
-    return [Option(one["path_display"], one["path_display"]) for one in rows if one[".tag"] == "folder"]
+    return [Option(row["path_display"], row["path_display"]) for row in rows if row[".tag"] == "folder"]

@@ -54,8 +54,8 @@ async def test_each_file_is_told_once(ctx, dropbox, name):
     )
     (event,) = await watch.look()
     assert (event.data.path, event.data.size, watch.state) == ("/a", 3, {"cursor": "c1"})
-    asked = [one for one in dropbox.asked if one.path.endswith("continue")]
-    assert asked[-1].json == {"cursor": "c0"}
+    request = [item for item in dropbox.asked if item.path.endswith("continue")]
+    assert request[-1].json == {"cursor": "c0"}
     assert await watch.ids() == []
     await outcomes(ctx, dropbox, watch.look, body=SAID)
     assert watch.state == {"cursor": "c1"}
@@ -112,13 +112,13 @@ async def test_a_text_is_uploaded_with_an_ascii_header(ctx, dropbox, existing, m
         return await reaction.function(ctx, reaction.params(path="/é\x7f.txt", text="Grüße", existing=existing))
 
     assert (await call()).name == "é.txt"
-    asked = dropbox.asked[-1]
-    assert (asked.host, asked.body, asked.headers["Content-Type"]) == (
+    request = dropbox.asked[-1]
+    assert (request.host, request.body, request.headers["Content-Type"]) == (
         "content.dropboxapi.com",
         "Grüße".encode(),
         "application/octet-stream",
     )
-    header = asked.headers["Dropbox-API-Arg"]
+    header = request.headers["Dropbox-API-Arg"]
     assert header.isascii()
     assert header.isprintable()
     assert json.loads(header) == {"path": "/é\x7f.txt", "mode": mode, "autorename": autorename}
@@ -132,17 +132,17 @@ async def test_what_is_there_already_is_fine(ctx, dropbox):
     dropbox.on(
         "POST", "/sharing/list_shared_links", {"links": [{"url": "https://www.dropbox.com/old"}], "has_more": False}
     )
-    made = [
+    results = [
         await reaction.function(ctx, reaction.params(path="/Photos"))
         for reaction in (service.reactions["create_folder"], service.reactions["share_link"])
     ]
-    assert (made[0].path, made[1].url) == ("/Photos", "https://www.dropbox.com/old")
+    assert (results[0].path, results[1].url) == ("/Photos", "https://www.dropbox.com/old")
 
 
 async def test_folders_to_choose_from(ctx, dropbox):
     dropbox.on("POST", "/files/list_folder", {"entries": [FOLDER, file("a")], "cursor": "c1", "has_more": True})
     changes(dropbox, "c2", FOLDER | {"path_display": "/Work"})
-    assert [one.value for one in await service.pickers["folders"](ctx, {})] == ["/Photos", "/Work"]
+    assert [item.value for item in await service.pickers["folders"](ctx, {})] == ["/Photos", "/Work"]
 
 
 async def test_who_agreed(ctx, dropbox):

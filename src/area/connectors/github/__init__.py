@@ -36,7 +36,7 @@ async def account(ctx: Context) -> Account:
     # https://docs.github.com/rest/users/emails#list-email-addresses-for-the-authenticated-user
     answer = await ctx.http.request("GET", "/user/emails")
     known = parse(list[dict[str, Any]], answer, "GitHub") if answer.status == 200 else []
-    primary: dict[str, Any] = next((one for one in known if one["primary"]), {"email": None, "verified": False})
+    primary: dict[str, Any] = next((email for email in known if email["primary"]), {"email": None, "verified": False})
     return Account(str(me["id"]), me["login"], primary["email"], email_verified=primary["verified"])
 
 
@@ -180,8 +180,8 @@ async def new_repository(
     # https://docs.github.com/rest/repos/repos#list-repositories-for-a-user
     answer = await ctx.http.get_if_changed(f"/users/{username}/repos", ctx.state, params=newest)
     for row in parse(list[dict[str, Any]], answer, "GitHub") if answer else []:
-        made = parse(told.NewRepository, row, "GitHub")
-        yield Event(str(row["id"]), made, made.created_at)
+        created = parse(told.NewRepository, row, "GitHub")
+        yield Event(str(row["id"]), created, created.created_at)
 
 
 @service.reaction("Create an issue", on_crash="fail", scopes=WRITE)
@@ -196,8 +196,8 @@ async def open_issue(
     """Create an issue in a repository."""
     issue = {"title": title, "body": body, "labels": labels, "assignees": assignees}
     # https://docs.github.com/rest/issues/issues#create-an-issue
-    made = await ctx.http.post(f"/repos/{repository}/issues", json=issue)
-    return parse(told.Issue, {"issue": made, "repository": {"full_name": repository}}, "GitHub")
+    created = await ctx.http.post(f"/repos/{repository}/issues", json=issue)
+    return parse(told.Issue, {"issue": created, "repository": {"full_name": repository}}, "GitHub")
 
 
 @service.reaction("Add a comment", on_crash="fail", scopes=WRITE)
@@ -252,8 +252,8 @@ async def open_pull_request(
     """Open a pull request to merge one branch into another."""
     changes = {"title": title, "head": head, "base": base, "body": body, "draft": draft}
     # https://docs.github.com/rest/pulls/pulls#create-a-pull-request
-    made = await ctx.http.post(f"/repos/{repository}/pulls", json=changes)
-    return parse(told.PullRequest, {"pull_request": made, "repository": {"full_name": repository}}, "GitHub")
+    created = await ctx.http.post(f"/repos/{repository}/pulls", json=changes)
+    return parse(told.PullRequest, {"pull_request": created, "repository": {"full_name": repository}}, "GitHub")
 
 
 @service.reaction("Create a gist", on_crash="fail", scopes=("gist",))
@@ -296,7 +296,7 @@ async def star_repository(ctx: Context, repository: Repository) -> None:
 async def organizations(ctx: Context) -> list[Option]:
     """The user's organizations."""
     # https://docs.github.com/rest/orgs/orgs#list-organizations-for-the-authenticated-user
-    return [Option(one["login"], one["login"], "organization") async for one in ctx.http.rows("/user/orgs")]
+    return [Option(row["login"], row["login"], "organization") async for row in ctx.http.rows("/user/orgs")]
 
 
 @service.picker
@@ -304,7 +304,7 @@ async def repositories(ctx: Context) -> list[Option]:
     """The repositories that the user can reach, the busiest first."""
     # https://docs.github.com/rest/repos/repos#list-repositories-for-the-authenticated-user
     rows = ctx.http.rows("/user/repos", params={"sort": "pushed"})
-    return [Option(one["full_name"], one["full_name"], "private" if one["private"] else "") async for one in rows]
+    return [Option(row["full_name"], row["full_name"], "private" if row["private"] else "") async for row in rows]
 
 
 @service.picker
@@ -317,14 +317,14 @@ async def places(ctx: Context) -> list[Option]:
 async def labels(ctx: Context, repository: str) -> list[Option]:
     """The labels of the repository that was chosen."""
     # https://docs.github.com/rest/issues/labels#list-labels-for-a-repository
-    return [Option(one["name"], one["name"]) async for one in ctx.http.rows(f"/repos/{repository}/labels")]
+    return [Option(row["name"], row["name"]) async for row in ctx.http.rows(f"/repos/{repository}/labels")]
 
 
 @service.picker
 async def branches(ctx: Context, repository: str) -> list[Option]:
     """The branches of the repository that was chosen."""
     # https://docs.github.com/rest/branches/branches#list-branches
-    return [Option(one["name"], one["name"]) async for one in ctx.http.rows(f"/repos/{repository}/branches")]
+    return [Option(row["name"], row["name"]) async for row in ctx.http.rows(f"/repos/{repository}/branches")]
 
 
 @service.picker
@@ -332,14 +332,14 @@ async def workflows(ctx: Context, repository: str) -> list[Option]:
     """The workflows of the repository that was chosen."""
     # https://docs.github.com/rest/actions/workflows#list-repository-workflows
     rows = ctx.http.rows(f"/repos/{repository}/actions/workflows", at="workflows")
-    return [Option(str(one["id"]), one["name"], one["path"]) async for one in rows]
+    return [Option(str(row["id"]), row["name"], row["path"]) async for row in rows]
 
 
 def _page(notification: Mapping[str, Any]) -> str:
     """URL of the issue or pull request a notification is about, or else of its repository."""
     repository = notification["repository"]["html_url"]
-    found = re.search(r"/(issues|pulls)/([0-9]+)$", notification["subject"].get("url") or "")
-    return f"{repository}/{'pull' if found[1] == 'pulls' else 'issues'}/{found[2]}" if found else repository
+    match = re.search(r"/(issues|pulls)/([0-9]+)$", notification["subject"].get("url") or "")
+    return f"{repository}/{'pull' if match[1] == 'pulls' else 'issues'}/{match[2]}" if match else repository
 
 
 events.declare(service)

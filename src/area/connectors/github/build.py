@@ -27,14 +27,14 @@ Known = Mapping[tuple[str, str], Any]
 
 def make(package: Path, target: Path) -> None:
     """Write the events to `target` from the unpacked npm package; each event's values are indices into `values`."""
-    found = list(events(json.loads((package / DESCRIPTION).read_text("utf-8"))))
+    results = list(events(json.loads((package / DESCRIPTION).read_text("utf-8"))))
     values: dict[str, int] = {}  # most events have the same repository, sender and organization
-    for one in found:
-        one["values"] = [
-            values.setdefault(json.dumps(value, ensure_ascii=False), len(values)) for value in one["values"]
+    for item in results:
+        item["values"] = [
+            values.setdefault(json.dumps(value, ensure_ascii=False), len(values)) for value in item["values"]
         ]
-    made = {"values": [json.loads(one) for one in values], "events": found}
-    target.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")), "utf-8")
+    result = {"values": [json.loads(value) for value in values], "events": results}
+    target.write_text(json.dumps(result, ensure_ascii=False, separators=(",", ":")), "utf-8")
 
 
 def events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -55,21 +55,26 @@ def events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "action": action,
             "title": f"{own}: {words(action)}" if action else own,
             "description": plain(post.get("description") or first_sentence(post["summary"])),
-            "places": [one for one in PLACES if one in post["x-github"]["supported-webhook-types"]],
+            "places": [item for item in PLACES if item in post["x-github"]["supported-webhook-types"]],
             "docs": post["externalDocs"]["url"],
-            "values": [top(name, one, schemas, known) for name, one in fields.items()],
+            "values": [top(name, field, schemas, known) for name, field in fields.items()],
         }
 
 
 def top(name: str, schema: Schema, schemas: Schemas, known: Known) -> dict[str, Any]:
     """One top-level value: name, type, description and sample; an object's description lists its main values."""
-    one = resolved(schema, schemas)
-    said = plain(first_sentence(one.get("description", ""))) or f"The {words(name)}"
-    inside = [key for key, value in one.get("properties", {}).items() if is_told(key, resolved(value, schemas))]
+    definition = resolved(schema, schemas)
+    message = plain(first_sentence(definition.get("description", ""))) or f"The {words(name)}"
+    inside = [key for key, value in definition.get("properties", {}).items() if is_told(key, resolved(value, schemas))]
     inside.sort(key=place)
     if inside:
-        said += f": {', '.join(f'{name}.{key}' for key in inside[:INSIDE])}{' …' if len(inside) > INSIDE else ''}"
-    return {"name": name, "type": kind(one), "description": said, "sample": sample(name, one, schemas, known)}
+        message += f": {', '.join(f'{name}.{key}' for key in inside[:INSIDE])}{' …' if len(inside) > INSIDE else ''}"
+    return {
+        "name": name,
+        "type": kind(definition),
+        "description": message,
+        "sample": sample(name, definition, schemas, known),
+    }
 
 
 def is_told(name: str, schema: Schema) -> bool:
@@ -84,7 +89,7 @@ def is_told(name: str, schema: Schema) -> bool:
 def kind(schema: Schema) -> str:
     """The SDK's type."""
     of = schema.get("type")
-    names = [one for one in (of if isinstance(of, list) else [of]) if one not in (None, "null")]
+    names = [item for item in (of if isinstance(of, list) else [of]) if item not in (None, "null")]
     if len(names) > 1 or (not names and "properties" not in schema):
         return "any"
     name = TYPES.get(names[0] if names else "object", "string")
@@ -97,54 +102,58 @@ def resolved(schema: Schema, schemas: Schemas) -> Schema:
     while "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     if "allOf" in schema:
-        parts = [resolved(one, schemas) for one in schema["allOf"]]
-        properties = {name: one for part in parts for name, one in part.get("properties", {}).items()}
+        parts = [resolved(item, schemas) for item in schema["allOf"]]
+        properties = {name: prop for part in parts for name, prop in part.get("properties", {}).items()}
         first = next((part for part in parts if part.get("type")), {})
         return {**first, **schema, "properties": properties}
     for choice in ("oneOf", "anyOf"):
-        for one in schema.get(choice, ()):
-            found = resolved(one, schemas)
-            if found.get("type") != "null":
-                return {**found, **{key: value for key, value in schema.items() if key == "description"}}
+        for item in schema.get(choice, ()):
+            result = resolved(item, schemas)
+            if result.get("type") != "null":
+                return {**result, **{key: value for key, value in schema.items() if key == "description"}}
     return schema
 
 
 def examples(document: Any) -> dict[tuple[str, str], Any]:
     """The most frequent example in the description, by property name and type."""
-    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    result: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
     def look(value: Any) -> None:
         if isinstance(value, list):
-            for one in value:
-                look(one)
+            for item in value:
+                look(item)
         elif isinstance(value, dict):
             properties = value.get("properties")
-            for name, one in properties.items() if isinstance(properties, dict) else ():
-                if isinstance(one, dict) and one.get("examples") and len(str(one["examples"][0])) <= LONGEST:
-                    found[name, kind(one)][json.dumps(one["examples"][0])] += 1
-            for one in value.values():
-                look(one)
+            for name, element in properties.items() if isinstance(properties, dict) else ():
+                if (
+                    isinstance(element, dict)
+                    and element.get("examples")
+                    and len(str(element["examples"][0])) <= LONGEST
+                ):
+                    result[name, kind(element)][json.dumps(element["examples"][0])] += 1
+            for entry in value.values():
+                look(entry)
 
     look(document)
-    return {key: json.loads(counted.most_common(1)[0][0]) for key, counted in found.items()}
+    return {key: json.loads(counted.most_common(1)[0][0]) for key, counted in result.items()}
 
 
 def sample(name: str, schema: Schema, schemas: Schemas, known: Known, level: int = 1) -> Any:
     """A plausible value: the schema's own example, one of a property with the same name, or one of the type."""
-    one = resolved(schema, schemas)
-    of = kind(one)
-    given = [*one.get("enum", ()), *one.get("examples", ())]
-    if given and given[0] is not None and of not in ("object", "list"):
-        return given[0].strip('"') if isinstance(given[0], str) else given[0]
+    item = resolved(schema, schemas)
+    of = kind(item)
+    variables = [*item.get("enum", ()), *item.get("examples", ())]
+    if variables and variables[0] is not None and of not in ("object", "list"):
+        return variables[0].strip('"') if isinstance(variables[0], str) else variables[0]
     if of == "object":
-        inner = one.get("properties", {})
+        inner = item.get("properties", {})
         return {
             key: sample(key, value, schemas, known, level + 1)
             for key, value in sorted(inner.items(), key=lambda pair: place(pair[0]))
             if is_told(key, resolved(value, schemas)) or (level < LEVELS and kind(resolved(value, schemas)) == "object")
         }
     if of == "list":
-        items = resolved(one.get("items", {}), schemas)
+        items = resolved(item.get("items", {}), schemas)
         return [sample(name, items, schemas, known, level + 1)] if level < LEVELS and items else []
     if (name, of) in known and not isinstance(known[name, of], dict | list):
         return known[name, of]

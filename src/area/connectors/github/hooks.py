@@ -41,9 +41,9 @@ def asked_for(action: Action, event: str) -> None:
 
     @action.subscribe
     async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
-        async for one in ctx.http.rows(_hooks(params)):
-            if one["config"].get("url") == hook.url:
-                return _looked_after(one["id"])
+        async for row in ctx.http.rows(_hooks(params)):
+            if row["config"].get("url") == hook.url:
+                return _looked_after(row["id"])
         config = {"url": hook.url, "content_type": "json", "secret": hook.secret, "insecure_ssl": "0"}
         body = {"name": "web", "active": True, "events": [event], "config": config}
         # https://docs.github.com/rest/repos/webhooks#create-a-repository-webhook
@@ -54,14 +54,16 @@ def asked_for(action: Action, event: str) -> None:
     async def renew(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> Subscription:
         # https://docs.github.com/rest/repos/webhooks#list-deliveries-for-a-repository-webhook
         deliveries = f"{_hooks(params)}/{subscription}/deliveries"
-        failed = [one async for one in ctx.http.rows(deliveries, params={"status": "failure"})]
-        again = {one["guid"]: one["id"] for one in reversed(failed) if one["status_code"] in AWAY}  # newest first
+        failed = [row async for row in ctx.http.rows(deliveries, params={"status": "failure"})]
+        again = {
+            failure["guid"]: failure["id"] for failure in reversed(failed) if failure["status_code"] in AWAY
+        }  # newest first
         last = ctx.state.get("last_failure", 0)
         for number in again.values():
             if number > last:  # it has not been tried since
                 # https://docs.github.com/rest/repos/webhooks#redeliver-a-delivery-for-a-repository-webhook
                 await ctx.http.call("POST", f"{deliveries}/{number}/attempts")
-        ctx.state["last_failure"] = max([last, *(one["id"] for one in failed)])
+        ctx.state["last_failure"] = max([last, *(failure["id"] for failure in failed)])
         return _looked_after(subscription)
 
     @action.unsubscribe

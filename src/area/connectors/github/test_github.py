@@ -41,8 +41,8 @@ def sample(name: str, **changes):
     for path, value in changes.items():
         *parents, last = path.split("__")
         inner = body
-        for one in parents:
-            inner = inner[one]
+        for parent in parents:
+            inner = inner[parent]
         inner[last] = value
     return body
 
@@ -50,8 +50,8 @@ def sample(name: str, **changes):
 async def sent(ctx, name, event, body, params=REPO, secret="s3cret", **headers):
     raw = json.dumps(body).encode()
     signature = "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
-    given = {"X-GitHub-Event": event, "X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": signature, **headers}
-    return await deliver(ctx, service.actions[name], params, body=raw, headers=given, secret="s3cret")
+    variables = {"X-GitHub-Event": event, "X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": signature, **headers}
+    return await deliver(ctx, service.actions[name], params, body=raw, headers=variables, secret="s3cret")
 
 
 # Webhooks
@@ -80,7 +80,7 @@ async def test_a_delivery_fires_once_and_others_do_not(ctx, name, made, changes,
 
 
 def service_event(name: str) -> str:
-    known = {one["name"]: one["event"] for one in json.loads(events.MADE.read_text())["events"]}
+    known = {event["name"]: event["event"] for event in json.loads(events.MADE.read_text())["events"]}
     return known[name]
 
 
@@ -113,11 +113,11 @@ async def test_what_github_did_not_sign_is_refused(ctx, signature):
 def test_every_event_of_the_description_is_there():
     described_ones = list(build.events(webhooks.document))
     assert len(described_ones) == len(webhooks.document["webhooks"]) == len(MADE)
-    assert {one["name"] for one in described_ones} == {one.name for one in MADE}
-    assert {one["event"] for one in described_ones if one["action"]} >= {"issues", "pull_request", "release"}
-    opened = next(one for one in described_ones if one["name"] == "issues_opened")
+    assert {item["name"] for item in described_ones} == {item.name for item in MADE}
+    assert {item["event"] for item in described_ones if item["action"]} >= {"issues", "pull_request", "release"}
+    opened = next(item for item in described_ones if item["name"] == "issues_opened")
     assert opened["description"].startswith("An issue was created.")
-    assert {one["name"]: one["type"] for one in opened["values"]}["issue"] == "object"
+    assert {value["name"]: value["type"] for value in opened["values"]}["issue"] == "object"
 
 
 def test_what_was_made_is_what_would_be_made(tmp_path):
@@ -132,8 +132,8 @@ async def test_each_event_fires_by_its_own_delivery_alone(ctx):
     hooked = {"Place": {"place": "octocat/hello-world"}, "Organization": {"organization": "octo-org"}, "Nothing": {}}
     for action in MADE:
         params, event = hooked[action.params.__name__], service_event(action.name)
-        (told,) = await sent(ctx, action.name, event, sample(action.name), params)
-        assert told.data.sender == action.sample.get("sender") or "sender" not in action.sample
+        (answer,) = await sent(ctx, action.name, event, sample(action.name), params)
+        assert answer.data.sender == action.sample.get("sender") or "sender" not in action.sample
         assert not await sent(ctx, action.name, "other", sample(action.name), params)
         if action.name != event:
             assert not await sent(ctx, action.name, event, sample(action.name) | {"action": "other"}, params)
@@ -155,11 +155,11 @@ async def test_github_is_asked_for_a_hook_once(ctx, vendor, route, place):
     params = action.params(place=place)
     hooks = []
 
-    def make(asked):
-        made = vendor.example("POST", route) | {"id": 7}
-        made["config"] = {"url": asked.json["config"]["url"], "content_type": "json"}
-        hooks.append(made)
-        return Answer(201, made)
+    def make(request):
+        created = vendor.example("POST", route) | {"id": 7}
+        created["config"] = {"url": request.json["config"]["url"], "content_type": "json"}
+        hooks.append(created)
+        return Answer(201, created)
 
     vendor.on("GET", route, lambda _: hooks)
     vendor.on("POST", route, make)
@@ -167,9 +167,9 @@ async def test_github_is_asked_for_a_hook_once(ctx, vendor, route, place):
     again = await action.on_subscribe(ctx, params, HOOK)
     assert (first.id, again.id, len(hooks)) == ("7", "7", 1)
     assert first.expires_at > datetime.now(UTC)
-    made = next(one for one in vendor.asked if one.method == "POST")
+    built = next(item for item in vendor.asked if item.method == "POST")
     config = {"url": HOOK.url, "content_type": "json", "secret": "s3cret", "insecure_ssl": "0"}
-    assert made.json == {"name": "web", "active": True, "events": ["issues"], "config": config}
+    assert built.json == {"name": "web", "active": True, "events": ["issues"], "config": config}
     await action.on_unsubscribe(ctx, params, HOOK, "7")
     assert (vendor.asked[-1].method, vendor.asked[-1].route) == ("DELETE", f"{route}/{{hook_id}}")
 
@@ -182,13 +182,13 @@ async def test_what_could_not_be_delivered_is_asked_for_again_once(ctx, vendor):
         return like | {"id": number, "guid": guid, "status_code": status, "status": "Service Unavailable"}
 
     rows = [failed(9, "b", 503), failed(8, "c", 401), failed(6, "a", 0), failed(5, "b", 502)]
-    vendor.on("GET", route, lambda asked: rows if asked.query["status"] == "failure" else [])
+    vendor.on("GET", route, lambda request: rows if request.query["status"] == "failure" else [])
     action = service.actions["new_issue"]
     params = action.params(**REPO)
     for _ in range(2):
         renewed = await action.on_renew(ctx, params, HOOK, "7")
     assert renewed.id == "7"
-    again = [one.params["delivery_id"] for one in vendor.asked if one.method == "POST"]
+    again = [item.params["delivery_id"] for item in vendor.asked if item.method == "POST"]
     assert sorted(map(int, again)) == [6, 9]
     rows.insert(0, failed(10, "b", 503))  # it failed once more
     await action.on_renew(ctx, params, HOOK, "7")
@@ -216,11 +216,11 @@ async def test_notifications(ctx, vendor):
 
 
 async def test_more_notifications_than_one_page(ctx, vendor):
-    row, asked = vendor.example("GET", "/notifications")[0], []
+    row, requests = vendor.example("GET", "/notifications")[0], []
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def answer(request):
-        asked.append(dict(request.query))
+        requests.append(dict(request.query))
         first = 0 if "since" not in request.query else 50 * (int(request.query.get("page", "1")) - 1)
         rows = [row | {"id": str(number), "updated_at": stamp} for number in range(first, min(first + 50, 70))]
         following = f'<{github.server}/notifications?since={stamp}&page=2>; rel="next"'
@@ -231,7 +231,7 @@ async def test_more_notifications_than_one_page(ctx, vendor):
     await watch.look()
     vendor.on("GET", "/notifications", answer)
     assert len(await watch.ids()) == 70
-    assert [one.get("page") for one in asked] == [None, None, "2"]
+    assert [item.get("page") for item in requests] == [None, None, "2"]
 
 
 async def test_repositories_of_a_user(ctx, vendor):
@@ -302,8 +302,8 @@ async def test_a_403_of_too_many_requests_is_tried_again(ctx, vendor):
 
 async def test_the_account_has_an_address_only_if_github_says_so(ctx, vendor):
     emails = vendor.example("GET", "/user/emails")
-    found = await service.auth.account(ctx)
-    assert (found.id, found.email, found.email_verified) == ("1", emails[0]["email"], True)
+    result = await service.auth.account(ctx)
+    assert (result.id, result.email, result.email_verified) == ("1", emails[0]["email"], True)
     vendor.on("GET", "/user/emails", [emails[0] | {"verified": False}])
     assert not (await service.auth.account(ctx)).email_verified
     vendor.on("GET", "/user/emails", Answer(404, vendor.example("GET", "/user/emails", 404)))  # it was not asked for
@@ -317,14 +317,14 @@ async def test_the_account_has_an_address_only_if_github_says_so(ctx, vendor):
 async def test_pickers(ctx, vendor):
     repo = github.schemas.sample({"$ref": "#/components/schemas/repository"})
 
-    def paged(asked):
-        name = f"octocat/r{asked.query.get('page', '1')}"
-        more = {} if "page" in asked.query else {"Link": f'<{github.server}/user/repos?page=2>; rel="next"'}
+    def paged(request):
+        name = f"octocat/r{request.query.get('page', '1')}"
+        more = {} if "page" in request.query else {"Link": f'<{github.server}/user/repos?page=2>; rel="next"'}
         return Answer(200, [repo | {"full_name": name}], headers=more)
 
     vendor.on("GET", "/user/repos", paged)
-    assert [one.value for one in await service.pickers["repositories"](ctx, {})] == ["octocat/r1", "octocat/r2"]
-    places = [one.value for one in await service.pickers["places"](ctx, {})]
+    assert [item.value for item in await service.pickers["repositories"](ctx, {})] == ["octocat/r1", "octocat/r2"]
+    places = [item.value for item in await service.pickers["places"](ctx, {})]
     assert places == ["github", "octocat/r1", "octocat/r2"]
     for what, kind in (("labels", "label"), ("branches", "short-branch")):
         named = github.schemas.sample({"$ref": f"#/components/schemas/{kind}"}) | {"name": "one"}
@@ -333,7 +333,7 @@ async def test_pickers(ctx, vendor):
         assert await service.pickers[name](ctx, {}) == []
         options = await service.pickers[name](ctx, REPO)
         assert options
-        assert all(one.value for one in options)
+        assert all(option.value for option in options)
 
 
 async def test_a_body_that_is_no_object_is_refused(ctx):

@@ -10,7 +10,7 @@ from area.sdk import Output, output
 AT = "https://github.com/octocat/hello-world"
 PAGE = "URL"
 Names = Annotated[
-    list[str], BeforeValidator(lambda some: [one["name"] if isinstance(one, dict) else one for one in some])
+    list[str], BeforeValidator(lambda some: [label["name"] if isinstance(label, dict) else label for label in some])
 ]
 Branch = Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads/"))]
 Is = Annotated[bool, BeforeValidator(bool)]

@@ -42,8 +42,8 @@ async def account(ctx: Context) -> Account:
     me = await ctx.http.get("/api/v4/user")
     # https://docs.gitlab.com/integration/openid_connect_provider/#shared-information
     answer = await ctx.http.request("GET", "/oauth/userinfo")
-    told = parse(dict[str, Any], answer, "GitLab") if answer.status == 200 else {}
-    return Account(str(me["id"]), me["username"], told.get("email"), email_verified=told.get("email_verified") is True)
+    body = parse(dict[str, Any], answer, "GitLab") if answer.status == 200 else {}
+    return Account(str(me["id"]), me["username"], body.get("email"), email_verified=body.get("email_verified") is True)
 
 
 # https://docs.gitlab.com/api/oauth2/#authorization-code-with-proof-key-for-code-exchange-pkce
@@ -80,7 +80,7 @@ Text = Annotated[str, param("Text, in Markdown", "Since the last release …", s
 Labels = Annotated[Items, param("Labels, separated by commas", "bug, urgent")]
 Ends = Literal["any", "success", "failed", "canceled"]
 Names = Annotated[
-    list[str], BeforeValidator(lambda all_: [one["title"] if isinstance(one, dict) else one for one in all_])
+    list[str], BeforeValidator(lambda all_: [label["title"] if isinstance(label, dict) else label for label in all_])
 ]
 Ref = Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads/"))]
 
@@ -326,4 +326,4 @@ async def branches(ctx: Context, project: str) -> list[Option]:
     if not re.fullmatch(r"[^/\s]+(/[^/\s]+)+", project):
         return []
     # https://docs.gitlab.com/api/branches/#list-repository-branches
-    return [Option(one["name"], one["name"]) async for one in ctx.http.rows(at(project, "repository/branches"))]
+    return [Option(row["name"], row["name"]) async for row in ctx.http.rows(at(project, "repository/branches"))]

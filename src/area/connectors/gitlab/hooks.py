@@ -37,11 +37,11 @@ def asked_for(action: Action, events: str) -> None:
     @action.subscribe
     async def subscribe(ctx: Context, project: str, hook: Hook) -> Subscription:
         # https://docs.gitlab.com/api/project_webhooks/#list-webhooks-for-a-project
-        async for one in ctx.http.rows(at(project, "hooks")):
-            if one["url"] == hook.url:
-                return _looked_after(one["id"])
-        wanted = {"push_events": False, events: True}  # pushes are on unless one says otherwise
-        body = {"url": hook.url, "token": hook.secret, "enable_ssl_verification": True, **wanted}
+        async for row in ctx.http.rows(at(project, "hooks")):
+            if row["url"] == hook.url:
+                return _looked_after(row["id"])
+        query = {"push_events": False, events: True}  # pushes are on unless one says otherwise
+        body = {"url": hook.url, "token": hook.secret, "enable_ssl_verification": True, **query}
         # https://docs.gitlab.com/api/project_webhooks/#add-a-webhook-to-a-project
         return _looked_after((await ctx.http.post(at(project, "hooks"), json=body))["id"])
 
@@ -49,9 +49,9 @@ def asked_for(action: Action, events: str) -> None:
     async def renew(ctx: Context, project: str, subscription: str) -> Subscription:
         # https://docs.gitlab.com/api/project_webhooks/#get-a-list-of-project-webhook-events
         path = at(project, f"hooks/{subscription}/events")
-        told = parse(list[dict[str, Any]], await ctx.http.get(path, params={"per_page": "100"}), "GitLab")
+        answer = parse(list[dict[str, Any]], await ctx.http.get(path, params={"per_page": "100"}), "GitLab")
         last = ctx.state.get("last_failure", 0)
-        failed = sorted(one["id"] for one in told if str(one["response_status"]) in AWAY and one["id"] > last)
+        failed = sorted(event["id"] for event in answer if str(event["response_status"]) in AWAY and event["id"] > last)
         for number in failed[:AT_ONCE]:
             # https://docs.gitlab.com/api/project_webhooks/#resend-a-project-webhook-event
             await ctx.http.call("POST", f"{path}/{number}/resend")

@@ -36,20 +36,20 @@ async def ctx(vendor):
 
 def body(kind: str, action: str = "", **more):
     """A delivery, as https://docs.gitlab.com/user/project/integrations/webhook_events/ shows them."""
-    told = {"iid": 42, "title": "T", "url": PAGE, "source_branch": "mend", "target_branch": "main", "note": "Hi"}
-    told |= {"id": 31, "noteable_type": "Issue", "status": "success", "ref": "main", "duration": 63, "action": action}
-    found = {
+    answer = {"iid": 42, "title": "T", "url": PAGE, "source_branch": "mend", "target_branch": "main", "note": "Hi"}
+    answer |= {"id": 31, "noteable_type": "Issue", "status": "success", "ref": "main", "duration": 63, "action": action}
+    result = {
         "object_kind": kind, "user": USER, "project": {"path_with_namespace": "octo/hello-world"},
-        "object_attributes": told, "labels": [{"title": "bug"}], "issue": {"title": "T"}, "commit": {"message": "M"},
+        "object_attributes": answer, "labels": [{"title": "bug"}], "issue": {"title": "T"}, "commit": {"message": "M"},
         "ref": "refs/heads/main", "after": "da15", "user_username": "octocat", "total_commits_count": 2, "message": None,
         "commits": [{"id": "1", "message": "old"}, {"id": "2", "message": "new"}],
     }  # fmt: skip
-    return found | more
+    return result | more
 
 
-async def sent(ctx, name, told, params=PROJECT, token="s3cret"):
+async def sent(ctx, name, answer, params=PROJECT, token="s3cret"):
     headers = {"X-Gitlab-Token": token, "Idempotency-Key": "k-1"}
-    return await deliver(ctx, service.actions[name], params, json=told, headers=headers, secret="s3cret")
+    return await deliver(ctx, service.actions[name], params, json=answer, headers=headers, secret="s3cret")
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ async def test_gitlab_is_asked_for_a_hook_once(ctx, vendor):
     action, hooks = service.actions["new_issue"], []
     params = action.params(**PROJECT)
 
-    def make(asked):
-        hooks.append({"id": 7, "url": asked.json["url"]})
+    def make(request):
+        hooks.append({"id": 7, "url": request.json["url"]})
         return Answer(201, hooks[-1])
 
-    def listed(asked):  # two pages, the hook on the second
+    def listed(requests):  # two pages, the hook on the second
         return Answer(
             200,
-            hooks if asked.query["page"] == "2" else [],
-            headers={"X-Next-Page": "2" if asked.query["page"] == "1" else ""},
+            hooks if requests.query["page"] == "2" else [],
+            headers={"X-Next-Page": "2" if requests.query["page"] == "1" else ""},
         )
 
     vendor.on("GET", f"{AT}/hooks", listed)
@@ -106,9 +106,9 @@ async def test_gitlab_is_asked_for_a_hook_once(ctx, vendor):
     vendor.on("DELETE", f"{AT}/hooks/{{hook}}", Answer(204))
     first, again = [await action.on_subscribe(ctx, params, HOOK) for _ in range(2)]
     assert (first.id, again.id, len(hooks)) == ("7", "7", 1)
-    made = next(one for one in vendor.asked if one.method == "POST")
-    assert made.params["project"] == "octo/hello-world"
-    assert made.json == {
+    created = next(item for item in vendor.asked if item.method == "POST")
+    assert created.params["project"] == "octo/hello-world"
+    assert created.json == {
         "url": HOOK.url, "token": "s3cret", "enable_ssl_verification": True, "push_events": False, "issues_events": True,
     }  # fmt: skip
     await action.on_unsubscribe(ctx, params, HOOK, "7")
@@ -130,7 +130,7 @@ async def test_what_could_not_be_delivered_is_asked_for_again_once(ctx, vendor):
     for _ in range(2):
         renewed = await action.on_renew(ctx, action.params(**PROJECT), HOOK, "7")
     assert renewed.expires_at > datetime.now(UTC)
-    assert [one.params["event"] for one in vendor.asked if one.method == "POST"] == ["7", "9"]
+    assert [item.params["event"] for item in vendor.asked if item.method == "POST"] == ["7", "9"]
 
 
 async def test_todos(ctx, vendor):
@@ -193,8 +193,8 @@ async def test_a_reaction_sends_what_gitlab_documents(ctx, vendor, name, params,
 async def test_the_account_has_an_address_only_if_gitlab_says_so(ctx, vendor):
     vendor.on("GET", "/api/v4/user", {"id": 1, "username": "octocat", "email": "o@example.org"})
     vendor.on("GET", "/oauth/userinfo", {"sub": "1", "email": "o@example.org", "email_verified": True})
-    found = await service.auth.account(ctx)
-    assert (found.id, found.email, found.email_verified) == ("1", "o@example.org", True)
+    result = await service.auth.account(ctx)
+    assert (result.id, result.email, result.email_verified) == ("1", "o@example.org", True)
     vendor.on("GET", "/oauth/userinfo", {"sub": "1", "email": "o@example.org", "email_verified": False})
     assert not (await service.auth.account(ctx)).email_verified
     vendor.on("GET", "/oauth/userinfo", Answer(403, {"error": "insufficient_scope"}))
@@ -204,9 +204,9 @@ async def test_the_account_has_an_address_only_if_gitlab_says_so(ctx, vendor):
 async def test_pickers(ctx, vendor):
     vendor.on("GET", "/api/v4/projects", [{"path_with_namespace": "octo/hello", "name_with_namespace": "Octo / Hello"}])
     vendor.on("GET", f"{AT}/repository/branches", [{"name": "main"}])
-    assert [one.value for one in await service.pickers["projects"](ctx, {})] == ["octo/hello"]
+    assert [item.value for item in await service.pickers["projects"](ctx, {})] == ["octo/hello"]
     assert await service.pickers["branches"](ctx, {"project": "no"}) == []
-    assert [one.value for one in await service.pickers["branches"](ctx, PROJECT)] == ["main"]
+    assert [item.value for item in await service.pickers["branches"](ctx, PROJECT)] == ["main"]
 
 
 def test_it_may_be_a_server_of_ones_own():

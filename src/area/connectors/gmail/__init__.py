@@ -129,9 +129,11 @@ async def remove_label(
 async def labels(ctx: Context) -> list[Option]:
     """The account's labels, its own ones first."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.labels/list
-    known = [one async for one in ctx.http.rows(f"{ME}/labels", at="labels")]
-    known.sort(key=lambda one: (one.get("type") == "system", one["name"].lower()))
-    return [Option(one["id"], one["name"], hint="Gmail" if one.get("type") == "system" else "") for one in known]
+    known = [row async for row in ctx.http.rows(f"{ME}/labels", at="labels")]
+    known.sort(key=lambda label: (label.get("type") == "system", label["name"].lower()))
+    return [
+        Option(label["id"], label["name"], hint="Gmail" if label.get("type") == "system" else "") for label in known
+    ]
 
 
 async def _found(ctx: Context, label: str, query: str, since: datetime) -> AsyncIterator[Raw]:
@@ -139,35 +141,39 @@ async def _found(ctx: Context, label: str, query: str, since: datetime) -> Async
     words = f"({query.strip()}) " if query.strip() else ""
     params = {"q": f"{words}after:{int(since.timestamp())}"} | ({"labelIds": label} if label else {})
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
-    async for one in ctx.http.rows(f"{ME}/messages", params=params, most=MOST):
-        if raw := await _mail(ctx, one.get("id", "")):
+    async for row in ctx.http.rows(f"{ME}/messages", params=params, most=MOST):
+        if raw := await _mail(ctx, row.get("id", "")):
             yield raw
 
 
 async def _labelled(ctx: Context, label: str) -> Events[Mail]:
     """E-mails labelled since the last check, from the mailbox's history."""
-    given: dict[str, str] = {}
+    variables: dict[str, str] = {}
     if begin := ctx.state.get("history"):
         params = {"startHistoryId": begin, "labelId": label, "historyTypes": ["messageAdded", "labelAdded"]}
         try:
             # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list
             async for page in ctx.http.answers(f"{ME}/history", params=params, gone=(404,)):
                 ctx.state["history"] = page.get("historyId", begin)
-                given |= {mail: record["id"] for record in page.get("history") or () for mail in _given(record, label)}
+                variables |= {
+                    mail: record["id"] for record in page.get("history") or () for mail in _given(record, label)
+                }
         except Gone:  # the history is kept for a week, seldom for hours only
             begin = None
     if not begin:
         # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users/getProfile
         ctx.state["history"] = await ctx.http.get(f"{ME}/profile", str, at="historyId")
-    for mail, record in given.items():
+    for mail, record in variables.items():
         if raw := await _mail(ctx, mail):
             yield Event(f"{mail} {record}", read_mail(raw))
 
 
 def _given(record: Raw, label: str) -> list[str]:
     """E-mails that got the label or arrived with it."""
-    got = [(one["message"]["id"], one.get("labelIds", ())) for one in record.get("labelsAdded") or ()]
-    came = [(one["message"]["id"], one["message"].get("labelIds", ())) for one in record.get("messagesAdded") or ()]
+    got = [(change["message"]["id"], change.get("labelIds", ())) for change in record.get("labelsAdded") or ()]
+    came = [
+        (change["message"]["id"], change["message"].get("labelIds", ())) for change in record.get("messagesAdded") or ()
+    ]
     return [mail for mail, labels in got + came if label in labels]
 
 

@@ -37,10 +37,10 @@ def _changed(request: Request) -> list[str]:
     """https://docs.cloud.google.com/pubsub/docs/push"""
     data = parse(str, lookup("message.data", parse(dict[str, Any], request.json(), "Gmail")), "Gmail")
     try:
-        told = orjson.loads(urlsafe_b64decode(data.replace("+", "-").replace("/", "_") + "=="))
+        answer = orjson.loads(urlsafe_b64decode(data.replace("+", "-").replace("/", "_") + "=="))
     except ValueError as error:
         raise Permanent("The message isn't from Gmail.") from error
-    return [parse(str, lookup("emailAddress", told), "Gmail").lower()]
+    return [parse(str, lookup("emailAddress", answer), "Gmail").lower()]
 
 
 inbound = Inbound(address_token(), subscriptions=_changed, topic=True)

@@ -43,7 +43,7 @@ def read_mail(raw: Raw) -> Mail:
     sender = next(iter(senders(header(raw, "From"))), Sender("", ""))
     parts = list(_leaves(raw.get("payload") or {}))
     texts, attached = _sorted(parts)
-    made = {
+    result = {
         "subject": header(raw, "Subject"),
         "sender": sender.address,
         "sender_name": sender.name,
@@ -55,7 +55,7 @@ def read_mail(raw: Raw) -> Mail:
         "html": "".join(map(_text, texts["text/html"]))[:LONGEST],
         "attachments": [part.get("filename") or NO_NAME for part in attached],
     }
-    return parse(Mail, {**raw, **made}, "Gmail")
+    return parse(Mail, {**raw, **result}, "Gmail")
 
 
 def files(raw: Raw) -> list[Attached]:

@@ -47,9 +47,14 @@ def part(kind, text="", **more):
 
 
 def mail(name, minutes=0, *, labels=("INBOX",), parts=None, **headers):
-    told = {"From": "Ann <ann@example.org>", "To": "me@example.com, Bob <bob@example.com>", "Subject": name, **headers}
+    answer = {
+        "From": "Ann <ann@example.org>",
+        "To": "me@example.com, Bob <bob@example.com>",
+        "Subject": name,
+        **headers,
+    }
     payload = {"mimeType": "multipart/mixed", "parts": parts or [part("text/plain", "Hello"), part("text/html", "<p>")]}
-    payload["headers"] = [{"name": key.replace("_", "-"), "value": value} for key, value in told.items()]
+    payload["headers"] = [{"name": key.replace("_", "-"), "value": value} for key, value in answer.items()]
     moment = NOW + timedelta(minutes=minutes)
     return {
         "id": name, "threadId": f"t{name}", "labelIds": list(labels), "snippet": "Hel", "payload": payload,
@@ -61,16 +66,16 @@ class Box:
     """A mailbox of two pages."""
 
     def __init__(self, vendor, *mails):
-        self.mails = {one["id"]: one for one in mails}
+        self.mails = {item["id"]: item for item in mails}
         vendor.on("GET", f"{ME}/messages", self.list)
         vendor.on("GET", f"{ME}/messages/{{id}}", self.get)
 
-    def list(self, asked):
-        ids = [{"id": one, "threadId": "t"} for one in self.mails]
-        return {"messages": ids[1:]} if "pageToken" in asked.query else {"messages": ids[:1], "nextPageToken": "2"}
+    def list(self, request):
+        ids = [{"id": item, "threadId": "t"} for item in self.mails]
+        return {"messages": ids[1:]} if "pageToken" in request.query else {"messages": ids[:1], "nextPageToken": "2"}
 
-    def get(self, asked):
-        return self.mails.get(asked.params["id"]) or Answer(404, unchecked="an error is not described")
+    def get(self, request):
+        return self.mails.get(request.params["id"]) or Answer(404, unchecked="an error is not described")
 
 
 async def test_a_mail_arrives_once(ctx, vendor):
@@ -84,9 +89,9 @@ async def test_a_mail_arrives_once(ctx, vendor):
     )  # fmt: skip
     assert (event.data.text, event.data.html, event.data.to) == ("Hello", "<p>", ["me@example.com", "bob@example.com"])
     assert await watch.ids() == []
-    asked = next(one for one in vendor.asked if one.route == f"{ME}/messages")
-    assert asked.query["q"].startswith("(from:ann OR from:bob) after:1")
-    assert asked.query.getall("labelIds") == ["INBOX"]
+    request = next(item for item in vendor.asked if item.route == f"{ME}/messages")
+    assert request.query["q"].startswith("(from:ann OR from:bob) after:1")
+    assert request.query.getall("labelIds") == ["INBOX"]
 
 
 async def test_a_sender_made_of_brackets_does_not_stop_the_mail(ctx, vendor):
@@ -109,15 +114,15 @@ async def test_each_file_fires(ctx, vendor):
     await watch.look()
     box.mails["new"] = mail("new", 1, parts=files)
     events = await watch.look()
-    assert [(one.id, one.data.file_name, one.data.file_size) for one in events] == [
+    assert [(event.id, event.data.file_name, event.data.file_size) for event in events] == [
         ("new 1", "a.pdf", 9), ("new 2", "b.png", 3),
     ]  # fmt: skip
     assert events[0].data.text == "Bonjour é"
     assert events[0].data.attachments == ["a.pdf", "b.png"]
     assert await watch.ids() == []
-    asked = next(one for one in vendor.asked if one.route == f"{ME}/messages")
-    assert asked.query["q"].startswith("(has:attachment) after:")
-    assert "labelIds" not in asked.query
+    request = next(item for item in vendor.asked if item.route == f"{ME}/messages")
+    assert request.query["q"].startswith("(has:attachment) after:")
+    assert "labelIds" not in request.query
 
 
 FILE = {"body": {"attachmentId": "x", "size": 9}}
@@ -148,16 +153,16 @@ FILE = {"body": {"attachmentId": "x", "size": 9}}
     ids=["calendar-invitation", "text-part-named", "named notes", "body-gb2312-really-gb18030", "iso-2022-jp", "made UTF-8"],
 )  # fmt: skip
 def test_what_is_text_and_what_a_file(parts, wanted):
-    given = read_mail(mail("x", parts=parts)).model_dump()
-    assert {name: given[name] for name in wanted} == wanted
+    dumped = read_mail(mail("x", parts=parts)).model_dump()
+    assert {name: dumped[name] for name in wanted} == wanted
 
 
 def test_names_and_copies():
-    given = read_mail(
+    variables = read_mail(
         mail("x", From="Acme, Inc. Jobs <jobs@example.com>", Cc="C <c@x.org>, d@x.org", Reply_To="h@x.org")
     )
-    assert (given.sender, given.sender_name) == ("jobs@example.com", "Acme, Inc. Jobs")
-    assert (given.cc, given.reply_to) == (["c@x.org", "d@x.org"], ["h@x.org"])
+    assert (variables.sender, variables.sender_name) == ("jobs@example.com", "Acme, Inc. Jobs")
+    assert (variables.cc, variables.reply_to) == (["c@x.org", "d@x.org"], ["h@x.org"])
 
 
 async def test_a_label_is_given(ctx, vendor):
@@ -173,10 +178,10 @@ async def test_a_label_is_given(ctx, vendor):
     ]
     first = {"history": history[:1], "historyId": "10", "nextPageToken": "2"}
     rest = {"history": history[1:], "historyId": "10"}
-    vendor.on("GET", f"{ME}/history", lambda asked: rest if "pageToken" in asked.query else first)
+    vendor.on("GET", f"{ME}/history", lambda request: rest if "pageToken" in request.query else first)
     assert await starred.ids() == ["a 8"]
     assert await labelled.ids() == ["a 8", "b 10"]
-    assert [one.query["startHistoryId"] for one in vendor.asked if "history" in one.route] == ["7"] * 4
+    assert [item.query["startHistoryId"] for item in vendor.asked if "history" in item.route] == ["7"] * 4
     vendor.on("GET", f"{ME}/history", {"historyId": "10"})
     assert await starred.ids() == []
     assert vendor.asked[-1].query["startHistoryId"] == "10"
@@ -185,8 +190,8 @@ async def test_a_label_is_given(ctx, vendor):
     assert starred.state == {"history": "7"}, "the history does not go back so far: it begins anew"
 
 
-def sent(asked, *path):
-    value = asked.json
+def sent(request, *path):
+    value = request.json
     for name in path:
         value = value[name]
     return message_from_bytes(urlsafe_b64decode(value["raw"]), policy=policy.default)
@@ -214,8 +219,8 @@ async def test_send_and_draft(ctx, vendor):
 
 
 async def test_answer(ctx, vendor):
-    asked = mail("m", Message_ID="<1@x>", References="<0@x>", Cc="cc@example.com", Reply_To="Desk <desk@example.org>")
-    Box(vendor, asked)
+    request = mail("m", Message_ID="<1@x>", References="<0@x>", Cc="cc@example.com", Reply_To="Desk <desk@example.org>")
+    Box(vendor, request)
     vendor.on("POST", f"{ME}/messages/send", {"id": "1", "threadId": "tm"})
     reply = service.reactions["reply_to_mail"]
     await act(ctx, reply, message_id="m", text="Thanks", to_all=True)
@@ -239,9 +244,9 @@ async def test_labels(ctx, vendor):
     for name, field in (("add_label", "addLabelIds"), ("remove_label", "removeLabelIds")):
         await act(ctx, service.reactions[name], message_id="m", label="INBOX")
         assert vendor.asked[-1].json == {field: ["INBOX"]}
-    told = [{"id": "INBOX", "name": "INBOX", "type": "system"}, {"id": "Label_1", "name": "Work", "type": "user"}]
-    vendor.on("GET", f"{ME}/labels", {"labels": told})
-    assert [(one.value, one.label) for one in await service.pickers["labels"](ctx, {})] == [
+    answer = [{"id": "INBOX", "name": "INBOX", "type": "system"}, {"id": "Label_1", "name": "Work", "type": "user"}]
+    vendor.on("GET", f"{ME}/labels", {"labels": answer})
+    assert [(item.value, item.label) for item in await service.pickers["labels"](ctx, {})] == [
         ("Label_1", "Work"), ("INBOX", "INBOX"),
     ]  # fmt: skip
 
@@ -268,14 +273,14 @@ def in_ms(after: timedelta) -> str:
 
 async def test_a_mailbox_is_watched_once_and_each_day_anew(ctx, vendor):
     vendor.on("GET", f"{ME}/profile", {"emailAddress": "Me@Example.com", "historyId": "7"})
-    for lasts, wanted in ((timedelta(days=7), timedelta(hours=36)), (timedelta(hours=1), timedelta(hours=1))):
+    for lasts, expected in ((timedelta(days=7), timedelta(hours=36)), (timedelta(hours=1), timedelta(hours=1))):
         vendor.on("POST", f"{ME}/watch", {"historyId": "7", "expiration": in_ms(lasts)})
         for action in service.actions.values():
-            made = await action.hint.subscribe(ctx, action.params.model_construct(), HOOK)
-            assert made.id == "me@example.com"
-            assert wanted - timedelta(minutes=1) < made.expires_at - now() <= wanted
-    asked = [one.json for one in vendor.asked if one.route == f"{ME}/watch"]
-    assert asked == [{"topicName": HOOK.url}] * 8, "all changes: another call for other labels would take its place"
+            created = await action.hint.subscribe(ctx, action.params.model_construct(), HOOK)
+            assert created.id == "me@example.com"
+            assert expected - timedelta(minutes=1) < created.expires_at - now() <= expected
+    request = [item.json for item in vendor.asked if item.route == f"{ME}/watch"]
+    assert request == [{"topicName": HOOK.url}] * 8, "all changes: another call for other labels would take its place"
 
 
 async def test_only_the_mailbox_that_was_watched_is_stopped(ctx, vendor):
@@ -284,7 +289,7 @@ async def test_only_the_mailbox_that_was_watched_is_stopped(ctx, vendor):
         vendor.asked.clear()
         vendor.on("GET", f"{ME}/profile", {"emailAddress": mailbox})
         await hint.unsubscribe(ctx, params, HOOK, "me@example.com")
-        assert sum(one.route == f"{ME}/stop" for one in vendor.asked) == stops
+        assert sum(item.route == f"{ME}/stop" for item in vendor.asked) == stops
 
 
 async def test_what_gmail_refuses_of_watching(ctx, vendor):
@@ -305,8 +310,8 @@ def test_what_a_push_tells():
     # the example of https://developers.google.com/workspace/gmail/api/guides/push
     example = "eyJlbWFpbEFkZHJlc3MiOiAidXNlckBleGFtcGxlLmNvbSIsICJoaXN0b3J5SWQiOiAiMTIzNDU2Nzg5MCJ9"
     assert service.inbound.subscriptions(pushed(example)) == ["user@example.com"]
-    told = b'{"emailAddress":"a>b?c~@x.org","historyId":9}'
-    for data in (urlsafe_b64encode(told), b64encode(told)):
+    answer = b'{"emailAddress":"a>b?c~@x.org","historyId":9}'
+    for data in (urlsafe_b64encode(answer), b64encode(answer)):
         for padding in ("=", ""):
             assert service.inbound.subscriptions(pushed(data.decode().rstrip("=") + padding)) == ["a>b?c~@x.org"]
     for wrong in ("", "bm8", "e30", "MQ", "é", 7, None):

@@ -107,10 +107,10 @@ async def event_starts(
     event.
     """
     ahead = timedelta(minutes=minutes)
-    begin, end = (one.isoformat(timespec="seconds") for one in (since, now() + ahead + timedelta(seconds=1)))
-    wanted = without_blanks(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
+    begin, end = (moment.isoformat(timespec="seconds") for moment in (since, now() + ahead + timedelta(seconds=1)))
+    body = without_blanks(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
     # https://developers.google.com/workspace/calendar/api/v3/reference/events/list
-    async for page in ctx.http.answers(quoted(EVENTS, calendar), params=wanted):
+    async for page in ctx.http.answers(quoted(EVENTS, calendar), params=body):
         for item in page.get("items") or ():
             event = _read(item, page.get("timeZone", "UTC"))
             if event.starts_at is None:
@@ -125,18 +125,18 @@ async def event_starts(
 async def event_added(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
     """Triggers when an event is added to a calendar or you are invited to one. Recurring events run once."""
     async for item, zone in _changes(ctx, calendar):
-        made = _moment(item.get("created"))
-        if item.get("status") != "cancelled" and made and made >= since:
-            yield Event(item["id"], _read(item, zone), made)
+        created = _moment(item.get("created"))
+        if item.get("status") != "cancelled" and created and created >= since:
+            yield Event(item["id"], _read(item, zone), created)
 
 
 @service.poll("Event changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
     """Triggers when an event's time, text, guests or their answers change."""
     async for item, zone in _changes(ctx, calendar):
-        made, changed = _moment(item.get("created")), _moment(item.get("updated"))
+        created, changed = _moment(item.get("created")), _moment(item.get("updated"))
         # what was just made is not changed yet, though its two dates differ a little
-        fresh = made and changed and changed - made < timedelta(seconds=3)
+        fresh = created and changed and changed - created < timedelta(seconds=3)
         if item.get("status") != "cancelled" and changed and changed >= since and not fresh:
             yield Event(f"{item['id']} {item['updated']}", _read(item, zone), changed)
 
@@ -161,7 +161,7 @@ async def create_event(ctx: Context, params: NewEvent) -> Happening:
         body["start"] = {"date": params.start.date().isoformat()}
         body["end"] = {"date": (params.end.date() + timedelta(days=1)).isoformat()}
     else:
-        body["start"], body["end"] = ({"dateTime": one.isoformat()} for one in (params.start, params.end))
+        body["start"], body["end"] = ({"dateTime": moment.isoformat()} for moment in (params.start, params.end))
     if params.guests:
         body["attendees"] = [{"email": box.address} for box in mailboxes(params.guests)]
     address, mails = quoted(EVENTS, params.calendar), _mails(notify=params.notify)
@@ -189,7 +189,7 @@ async def invite(
     address = quoted(EVENT, calendar, event_id)
     event = await ctx.http.get(address, dict[str, Any])
     guests = event.get("attendees") or []
-    if all(one.get("email", "").lower() != email.lower() for one in guests):
+    if all(guest.get("email", "").lower() != email.lower() for guest in guests):
         body = {"attendees": [*guests, {"email": email}]}
         # https://developers.google.com/workspace/calendar/api/v3/reference/events/patch
         event = await ctx.http.ask("PATCH", address, dict[str, Any], params=_mails(notify=notify), json=body)

@@ -52,11 +52,11 @@ def event(name, minutes=0, *, made=-9999, changed=None, **more):
 
 async def test_it_starts_soon(ctx, vendor, clock):
     shown = [event("near", 10), event("later", 30)]
-    vendor.on("GET", EVENTS, lambda asked: {"items": within(asked, shown), "timeZone": "Europe/Paris"})
+    vendor.on("GET", EVENTS, lambda request: {"items": within(request, shown), "timeZone": "Europe/Paris"})
     watch = Watch(ctx, service.actions["event_starts"], minutes=15, query="a b")
 
     async def at(minutes):
-        return [one.removesuffix("+00:00") for one in await watch.ids(clock(minutes))]
+        return [number.removesuffix("+00:00") for number in await watch.ids(clock(minutes))]
 
     assert await at(0) == []
     assert await at(14) == []
@@ -74,12 +74,12 @@ async def test_it_starts_soon(ctx, vendor, clock):
     assert (query["q"], query["singleEvents"]) == ("a b", "true")
 
 
-def within(asked, shown):
-    begin, end = (datetime.fromisoformat(asked.query[name]) for name in ("timeMin", "timeMax"))
+def within(request, shown):
+    begin, end = (datetime.fromisoformat(request.query[name]) for name in ("timeMin", "timeMax"))
     return [
-        one for one in shown
-        if datetime.fromisoformat(one["start"]["dateTime"]) < end
-        and datetime.fromisoformat(one["end"]["dateTime"]) > begin
+        item for item in shown
+        if datetime.fromisoformat(item["start"]["dateTime"]) < end
+        and datetime.fromisoformat(item["end"]["dateTime"]) > begin
     ]  # fmt: skip
 
 
@@ -91,8 +91,8 @@ async def test_a_whole_day_begins_at_midnight_there(ctx, vendor, clock):
     shown["items"] = [event("today", start={"date": "2026-11-23"}, end={"date": "2026-11-24"}, made=-9)]
     assert await watch.look(clock(1)) == [], "it began at 05:00 UTC, before the window"
     shown["items"] = [event("day", start={"date": "2026-11-24"}, end={"date": "2026-11-25"}, made=-1)]
-    (found,) = await watch.look(clock(20 * 60))
-    assert (found.data.starts_at, found.data.all_day) == (datetime(2026, 11, 24, 5, tzinfo=UTC), True)
+    (result,) = await watch.look(clock(20 * 60))
+    assert (result.data.starts_at, result.data.all_day) == (datetime(2026, 11, 24, 5, tzinfo=UTC), True)
 
 
 class Sync:
@@ -106,12 +106,12 @@ class Sync:
     def add(self, *events):
         self.changes.append(list(events))
 
-    def answer(self, asked):
-        token = asked.query.get("syncToken")
+    def answer(self, request):
+        token = request.query.get("syncToken")
         if token and self.forgotten:
             return GONE
-        shown = [one for change in self.changes[int(token or 0) :] for one in change]
-        if "pageToken" in asked.query:
+        shown = [item for change in self.changes[int(token or 0) :] for item in change]
+        if "pageToken" in request.query:
             return {"items": shown[1:], "nextSyncToken": str(len(self.changes))}
         return {"items": shown[:1], "nextPageToken": "2"}
 
@@ -119,11 +119,11 @@ class Sync:
 async def test_added_changed_cancelled(ctx, vendor):
     calendar = Sync(vendor, event("old"), event("recent", made=-5))
     added, changed, cancelled = (
-        Watch(ctx, service.actions[f"event_{one}"], calendar="a@b/c") for one in ("added", "changed", "cancelled")
+        Watch(ctx, service.actions[f"event_{text}"], calendar="a@b/c") for text in ("added", "changed", "cancelled")
     )
 
     async def look():
-        return [[one.id.split()[0] for one in await watch.look(NOW)] for watch in (added, changed, cancelled)]
+        return [[item.id.split()[0] for item in await watch.look(NOW)] for watch in (added, changed, cancelled)]
 
     assert await look() == [[], [], []]
     calendar.add(
@@ -140,7 +140,7 @@ async def test_added_changed_cancelled(ctx, vendor):
 
 
 async def test_create_event(ctx, vendor):
-    vendor.on("POST", EVENTS, lambda asked: event("made") | asked.json)
+    vendor.on("POST", EVENTS, lambda requests: event("made") | requests.json)
     create = service.reactions["create_event"].function
     new = NewEvent(
         title="T", start="2026-11-24T09:00:00", timezone="Europe/Paris", guests="Ann <ann@x.example>", notify=True
@@ -152,10 +152,10 @@ async def test_create_event(ctx, vendor):
     assert (first["attendees"], query["sendUpdates"]) == ([{"email": "ann@x.example"}], "all")
     assert (done.guests, done.starts_at) == (["ann@x.example"], datetime(2026, 11, 24, 8, tzinfo=UTC))
     vendor.on("POST", EVENTS, Answer(409, unchecked="an error is not described"))
-    vendor.on("GET", EVENT, lambda asked: event(asked.params["eventId"]))
+    vendor.on("GET", EVENT, lambda request: event(request.params["eventId"]))
     assert (await create(ctx, new)).id == first["id"]
     assert set(first["id"]) <= set("abcdefghijklmnopqrstuv0123456789")
-    vendor.on("POST", EVENTS, lambda asked: event("made") | asked.json)
+    vendor.on("POST", EVENTS, lambda sent: event("made") | sent.json)
     ctx.idempotency_key = ""
     await create(ctx, NewEvent(title="T", start="2026-11-24T00:00:00Z", end="2026-11-25", all_day=True))
     asked = vendor.asked[-1]
@@ -170,12 +170,12 @@ async def test_other_reactions(ctx, vendor):
     assert (await act(ctx, service.reactions["quick_add"], text="Lunch")).title == "Made"
     assert vendor.asked[-1].query["text"] == "Lunch"
     vendor.on("GET", EVENT, event("e", attendees=[{"email": "Ann@x.example"}]))
-    vendor.on("PATCH", EVENT, lambda asked: event("e") | asked.json)
+    vendor.on("PATCH", EVENT, lambda request: event("e") | request.json)
     invite = service.reactions["invite"]
     done = await act(ctx, invite, event_id="e", email="bob@x.example")
     assert done.guests == ["Ann@x.example", "bob@x.example"]
     await act(ctx, invite, event_id="e", email="ann@x.example")
-    assert [one.method for one in vendor.asked[-2:]] == ["PATCH", "GET"], "she is invited already"
+    assert [item.method for item in vendor.asked[-2:]] == ["PATCH", "GET"], "she is invited already"
     cancel = service.reactions["cancel_event"]
     vendor.on("DELETE", EVENT, None)
     assert (await act(ctx, cancel, event_id="e")).event_id == "e"
@@ -186,9 +186,14 @@ async def test_other_reactions(ctx, vendor):
 async def test_calendars(ctx, vendor):
     first = {"items": [{"id": "a", "summary": "A", "summaryOverride": "Mine"}], "nextPageToken": "2"}
     rest = {"items": [{"id": "b", "summary": "B", "accessRole": "reader"}]}
-    vendor.on("GET", "/calendar/v3/users/me/calendarList", lambda asked: rest if "pageToken" in asked.query else first)
+    vendor.on(
+        "GET", "/calendar/v3/users/me/calendarList", lambda request: rest if "pageToken" in request.query else first
+    )
     options = await service.pickers["calendars"](ctx, {})
-    assert [(one.value, one.label, one.hint) for one in options] == [("a", "Mine", ""), ("b", "B", "reader")]
+    assert [(option.value, option.label, option.hint) for option in options] == [
+        ("a", "Mine", ""),
+        ("b", "B", "reader"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["event_starts", "event_added"])

@@ -83,12 +83,12 @@ async def file_added(ctx: Context, since: datetime, folder: Watched = "root", ki
     # https://developers.google.com/workspace/drive/api/guides/search-files
     parent = folder.replace("\\", "\\\\").replace("'", "\\'")
     words = f"'{parent}' in parents and trashed = false{kinds[kind]}"
-    files = [one async for one in ctx.http.rows(FILES, File, **_query(words, MOST, "createdTime desc"))]
+    files = [row async for row in ctx.http.rows(FILES, File, **_query(words, MOST, "createdTime desc"))]
     # of a folder too large to see the whole of, an old file that comes into sight is not one that was moved there
     ctx.state["large"] = ctx.state.get("large") or len(files) == MOST
-    for one in files:
-        moved = one.created_time < since and not ctx.state["large"]
-        yield Event(one.id, one, None if moved else one.created_time)
+    for file in files:
+        moved = file.created_time < since and not ctx.state["large"]
+        yield Event(file.id, file, None if moved else file.created_time)
 
 
 @service.poll("File changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
@@ -105,20 +105,20 @@ async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
     query = ALL | {"fields": fields, "pageSize": "1000", "pageToken": ctx.state["token"]}
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/list
     async for page in ctx.http.answers(CHANGES, params=query):
-        for told in lookup("changes.*.file", page, []):  # what is removed has none
-            file = parse(File, told, "Google Drive")
-            there = (not folder or folder in file.parents) and not told.get("trashed") and file.mime_type != FOLDER
+        for answer in lookup("changes.*.file", page, []):  # what is removed has none
+            file = parse(File, answer, "Google Drive")
+            there = (not folder or folder in file.parents) and not answer.get("trashed") and file.mime_type != FOLDER
             if there and file.modified_time > file.created_time:
-                yield Event(f"{file.id} {told['modifiedTime']}", file, file.modified_time)
+                yield Event(f"{file.id} {answer['modifiedTime']}", file, file.modified_time)
         ctx.state["token"] = page.get("newStartPageToken", ctx.state["token"])
 
 
 @service.poll("File shared with you", every=SOON, scopes=READ, hint=CHANGED)
 async def file_shared(ctx: Context) -> Events[File]:
     """Triggers when someone shares a file or folder with you."""
-    async for told in ctx.http.rows(FILES, **_query("sharedWithMe and trashed = false", 100, "sharedWithMeTime desc")):
-        at = parse(datetime | None, told.get("sharedWithMeTime"), "Google Drive")
-        yield Event(f"{told.get('id')} {told.get('sharedWithMeTime')}", parse(File, told, "Google Drive"), at)
+    async for row in ctx.http.rows(FILES, **_query("sharedWithMe and trashed = false", 100, "sharedWithMeTime desc")):
+        at = parse(datetime | None, row.get("sharedWithMeTime"), "Google Drive")
+        yield Event(f"{row.get('id')} {row.get('sharedWithMeTime')}", parse(File, row, "Google Drive"), at)
 
 
 @service.reaction("Create a text file", scopes=WRITE, idempotent="key")
@@ -157,7 +157,7 @@ async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
     """Move a file or folder to another folder."""
     path = quoted(FILE, file_id)
     file = await ctx.http.get(path, dict[str, Any], params=SHARED | {"fields": "parents"})
-    old = ",".join(one for one in file.get("parents") or () if one != folder)
+    old = ",".join(parent for parent in file.get("parents") or () if parent != folder)
     query = MADE | without_blanks(addParents=folder, removeParents=old)
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/update
     return await ctx.http.ask("PATCH", path, File, params=query, json={})

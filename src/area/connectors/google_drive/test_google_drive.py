@@ -57,12 +57,12 @@ async def test_a_file_is_added_once(ctx, vendor):
     shown = [file("b", -5), file("a")]
     vendor.on(
         "GET", FILES,
-        lambda asked: {"files": shown[1:]} if "pageToken" in asked.query else {"files": shown[:1], "nextPageToken": "2"},
+        lambda request: {"files": shown[1:]} if "pageToken" in request.query else {"files": shown[:1], "nextPageToken": "2"},
     )  # fmt: skip
     watch = Watch(ctx, service.actions["file_added"], folder="it's")
     assert await watch.ids() == []
     shown[:0] = [file("new", 1), file("moved", -99999)]
-    events = {one.id: one for one in await watch.look()}
+    events = {item.id: item for item in await watch.look()}
     assert set(events) == {"new", "moved"}
     assert (events["new"].at, events["new"].data.size) == (NOW + timedelta(minutes=1), 3)
     assert await watch.ids() == []
@@ -74,7 +74,7 @@ async def test_a_file_is_added_once(ctx, vendor):
 async def test_of_a_large_folder_what_comes_into_sight_is_not_new(ctx, vendor, monkeypatch):
     monkeypatch.setattr(google_drive, "MOST", 2)
     shown = [file("c"), file("b"), file("a")]
-    vendor.on("GET", FILES, lambda asked: {"files": shown[:2]})
+    vendor.on("GET", FILES, lambda request: {"files": shown[:2]})
     watch = Watch(ctx, service.actions["file_added"], kind="both")
     assert await watch.ids() == []
     shown.remove(shown[0])
@@ -88,10 +88,10 @@ async def test_a_file_is_changed(ctx, vendor):
     vendor.on("GET", "/drive/v3/changes/startPageToken", {"startPageToken": "1"})
     vendor.on("GET", FILE, {"id": "top"})
 
-    def answer(asked):
-        token = int(asked.query["pageToken"])
-        found = {"changes": changes[token - 1 : token]}
-        return found | (
+    def answer(request):
+        token = int(request.query["pageToken"])
+        result = {"changes": changes[token - 1 : token]}
+        return result | (
             {"nextPageToken": str(token + 1)}
             if token < len(changes)
             else {"newStartPageToken": str(max(token, len(changes) + 1))}
@@ -114,7 +114,7 @@ async def test_a_file_is_changed(ctx, vendor):
 
 async def test_a_file_is_shared(ctx, vendor):
     shown = [file("a", sharedWithMeTime=stamp(-9))]
-    vendor.on("GET", FILES, lambda asked: {"files": shown})
+    vendor.on("GET", FILES, lambda request: {"files": shown})
     watch = Watch(ctx, service.actions["file_shared"])
     assert await watch.ids() == []
     shown.insert(0, file("b", sharedWithMeTime=stamp(1), owners=[{"emailAddress": "ann@example.org"}]))
@@ -123,9 +123,11 @@ async def test_a_file_is_shared(ctx, vendor):
     assert await watch.ids() == []
 
 
-def uploaded(asked):
-    told = message_from_bytes(b"Content-Type: %b\r\n\r\n%b" % (asked.headers["Content-Type"].encode(), asked.body))
-    metadata, content = told.get_payload()
+def uploaded(request):
+    answer = message_from_bytes(
+        b"Content-Type: %b\r\n\r\n%b" % (request.headers["Content-Type"].encode(), request.body)
+    )
+    metadata, content = answer.get_payload()
     return orjson.loads(metadata.get_payload()), content.get_content_type(), content.get_payload(decode=True)
 
 
@@ -138,7 +140,7 @@ async def test_files_are_made(ctx, vendor):
     assert uploaded(vendor.asked[-1])[0]["mimeType"] == "application/vnd.google-apps.document"
     async with Double(None, at="https://example.com") as web, connector(service, vendor, web) as both:
         web.access = None
-        web.on("GET", "/a/{name}", lambda asked: {"it": "is"})
+        web.on("GET", "/a/{name}", lambda request: {"it": "is"})
         await act(both, service.reactions["upload_file"], url="https://example.com/a/r%20s.json?x=1")
         assert "Authorization" not in web.asked[0].headers
     assert uploaded(vendor.asked[-1])[:2] == ({"name": "r s.json", "parents": ["root"]}, "application/json")
@@ -177,9 +179,9 @@ async def test_move_and_share(ctx, vendor):
 async def test_folders(ctx, vendor):
     first = {"files": [{"id": "a", "name": "A"}], "nextPageToken": "2"}
     vendor.on(
-        "GET", FILES, lambda asked: {"files": [{"id": "b", "name": "B"}]} if "pageToken" in asked.query else first
+        "GET", FILES, lambda request: {"files": [{"id": "b", "name": "B"}]} if "pageToken" in request.query else first
     )
-    assert [one.value for one in await service.pickers["folders"](ctx, {})] == ["root", "a", "b"]
+    assert [item.value for item in await service.pickers["folders"](ctx, {})] == ["root", "a", "b"]
 
 
 @pytest.mark.parametrize("name", ["file_added", "file_changed", "file_shared"])

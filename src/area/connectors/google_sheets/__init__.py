@@ -160,8 +160,8 @@ async def cell_changed(
 @service.poll("New sheet", every=SOON, scopes=READ)
 async def sheet_added(ctx: Context, spreadsheet: Spreadsheet) -> Events[Tab]:
     """Triggers when a sheet is added to a spreadsheet."""
-    async for one in _tabs(ctx, spreadsheet):
-        yield Event(str(one.id), one)
+    async for tab in _tabs(ctx, spreadsheet):
+        yield Event(str(tab.id), tab)
 
 
 @service.reaction("Add a row", on_crash="fail", scopes=WRITE)
@@ -199,7 +199,7 @@ async def update_cells(
     ],
 ) -> Written:
     """Write a cell or a range of cells."""
-    body = {"values": values if any(isinstance(one, list) for one in values) else [values]}
+    body = {"values": values if any(isinstance(value, list) for value in values) else [values]}
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/update
     return await ctx.http.ask("PUT", _range(spreadsheet, sheet, cells), Written, params=INPUT[as_typed], json=body)
 
@@ -220,7 +220,7 @@ async def update_row(
     rows = await _rows(ctx, spreadsheet, sheet)
     place = _place(rows, key)
     shown = value.removeprefix("'") if as_typed else value
-    line = next((one for one in _lines(rows) if one.values[place : place + 1] == [shown]), None)
+    line = next((line for line in _lines(rows) if line.values[place : place + 1] == [shown]), None)
     if line:
         body = {"values": [_arranged(rows, values)]}
         address = _range(spreadsheet, sheet, f"A{line.row}")
@@ -237,9 +237,9 @@ async def add_sheet(
     title: Annotated[str, param("Sheet name", "November", min_length=1)],
 ) -> Tab:
     """Add a sheet to a spreadsheet. Succeeds if one with this name exists."""
-    async for one in _tabs(ctx, spreadsheet):
-        if one.title == title:
-            return one
+    async for tab in _tabs(ctx, spreadsheet):
+        if tab.title == title:
+            return tab
     body = {"requests": [{"addSheet": {"properties": {"title": title}}}]}
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets/batchUpdate
     return await ctx.http.post(f"{quoted(BOOK, spreadsheet)}:batchUpdate", Tab, at="replies.0.addSheet", json=body)
@@ -248,7 +248,7 @@ async def add_sheet(
 @service.picker
 async def sheets(ctx: Context, spreadsheet: str) -> list[Option]:
     """The sheets of the spreadsheet that is chosen."""
-    return [Option(one.title, one.title) async for one in _tabs(ctx, _identity(spreadsheet))]
+    return [Option(tab.title, tab.title) async for tab in _tabs(ctx, _identity(spreadsheet))]
 
 
 def _tabs(ctx: Context, spreadsheet: str) -> AsyncIterator[Tab]:

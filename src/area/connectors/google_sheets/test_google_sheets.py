@@ -27,7 +27,7 @@ async def ctx(vendor):
 @pytest.fixture
 def rows(vendor):
     shown = [["ID", "Name", "", "State"], ["1", "Ann"], ["2", "Bob", "x", "open"]]
-    vendor.on("GET", VALUES, lambda asked: {"values": shown} if shown else {"range": "A1"})
+    vendor.on("GET", VALUES, lambda request: {"values": shown} if shown else {"range": "A1"})
     return shown
 
 
@@ -36,7 +36,7 @@ async def test_a_row_is_added(ctx, vendor, rows):
     assert await watch.ids() == []
     rows += [["3", "Eve"], [], ["4", "", "", "done"]]
     events = await watch.look()
-    assert [one.id for one in events] == ["0 4", "0 6"]
+    assert [event.id for event in events] == ["0 4", "0 6"]
     assert events[0].data.columns == {"ID": "3", "Name": "Eve", "State": ""}
     assert events[1].data.values == ["4", "", "", "done"]
     assert await watch.ids() == []
@@ -69,25 +69,25 @@ async def test_a_row_is_changed(ctx, vendor, rows):
 
 async def test_a_cell_is_changed(ctx, vendor):
     shown = {"values": [["1"]]}
-    vendor.on("GET", VALUES, lambda asked: shown)
+    vendor.on("GET", VALUES, lambda request: shown)
     watch = Watch(ctx, service.actions["cell_changed"], cell="B2", **BOOK)
     seen = []
     for value in ("1", "1", "2", "2", "1", None, "1"):
         shown = {"values": [[value]]} if value else {}
-        seen.append([(one.data.before, one.data.after) for one in await watch.look()])
+        seen.append([(item.data.before, item.data.after) for item in await watch.look()])
     assert seen == [[], [], [("1", "2")], [], [("2", "1")], [("1", "")], [("", "1")]]
     assert vendor.asked[-1].params["range"] == "'It''s'!B2"
 
 
 async def test_a_sheet_is_added(ctx, vendor):
-    found = {"sheets": [{"properties": {"sheetId": 0, "title": "A"}}]}
-    vendor.on("GET", ONE, found)
+    result = {"sheets": [{"properties": {"sheetId": 0, "title": "A"}}]}
+    vendor.on("GET", ONE, result)
     watch = Watch(
         ctx, service.actions["sheet_added"], spreadsheet="https://docs.google.com/spreadsheets/d/s-1_/edit#gid=0"
     )
     assert await watch.ids() == []
     assert vendor.asked[-1].params["spreadsheetId"] == "s-1_"
-    found["sheets"].append({"properties": {"sheetId": 7, "title": "B"}})
+    result["sheets"].append({"properties": {"sheetId": 7, "title": "B"}})
     assert await watch.ids() == ["7"]
     assert await watch.ids() == []
     vendor.on("POST", f"{ONE}:batchUpdate", {"replies": [{"addSheet": {"properties": {"sheetId": 8, "title": "C"}}}]})
@@ -133,10 +133,10 @@ async def test_pickers(vendor):
     async with Double(discovered("drive.v3")) as drive, connector(service, vendor, drive) as ctx:
         first = {"files": [{"id": "a", "name": "A"}], "nextPageToken": "2"}
         rest = {"files": [{"id": "b", "name": "B"}]}
-        drive.on("GET", "/drive/v3/files", lambda asked: rest if "pageToken" in asked.query else first)
-        assert [one.value for one in await service.pickers["spreadsheets"](ctx, {})] == ["a", "b"]
+        drive.on("GET", "/drive/v3/files", lambda request: rest if "pageToken" in request.query else first)
+        assert [item.value for item in await service.pickers["spreadsheets"](ctx, {})] == ["a", "b"]
         vendor.on("GET", ONE, {"sheets": [{"properties": {"sheetId": 0, "title": "Sheet1"}}]})
-        assert [one.value for one in await service.pickers["sheets"](ctx, {"spreadsheet": "a"})] == ["Sheet1"]
+        assert [item.value for item in await service.pickers["sheets"](ctx, {"spreadsheet": "a"})] == ["Sheet1"]
         assert await service.pickers["sheets"](ctx, {}) == []
 
 

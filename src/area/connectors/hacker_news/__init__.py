@@ -127,14 +127,14 @@ async def new_job(ctx: Context) -> Events[Job]:
     # https://github.com/HackerNews/API#ask-show-and-job-stories
     listed = parse(list[int], await ctx.http.get(f"{OFFICIAL}/jobstories.json"), "Hacker News")
     known = set(ctx.state.get("jobs", listed))
-    fresh = sorted(one for one in listed if one not in known)[:MOST_JOBS]
+    fresh = sorted(job for job in listed if job not in known)[:MOST_JOBS]
     for number in fresh:
         # https://github.com/HackerNews/API#items
         item = parse(dict[str, Any] | None, await ctx.http.get(f"{OFFICIAL}/item/{number}.json"), "Hacker News")
         if item and not (item.get("deleted") or item.get("dead")):
             job = parse(Job, item, "Hacker News")
             yield Event(job.id, job)
-    ctx.state["jobs"] = [one for one in listed if one in known or one in fresh]
+    ctx.state["jobs"] = [job for job in listed if job in known or job in fresh]
 
 
 async def posted(

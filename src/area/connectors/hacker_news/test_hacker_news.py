@@ -34,30 +34,30 @@ class Vendors(Double):
         post = {"objectID": str(number), "_tags": list(tags), "_highlightResult": {}, **values, **created, **more}
         self.posts.append(post | {"_tags": [*tags, f"author_{post['author']}"]})
 
-    def search(self, asked: Asked) -> Any:
-        query = asked.query
+    def search(self, request: Asked) -> Any:
+        query = request.query
         known = {"query", "tags", "numericFilters", "page", "hitsPerPage", "advancedSyntax", "typoTolerance"}
         assert set(query) <= known
-        found = [one for one in self.posts if self.fits(one, query)]
-        found.sort(key=lambda one: -one["created_at_i"])
+        results = [post for post in self.posts if self.fits(post, query)]
+        results.sort(key=lambda item: -item["created_at_i"])
         size, page = int(query.get("hitsPerPage", 20)), int(query.get("page", 0))
-        shown = found[page * size : (page + 1) * size]
-        pages = -(-len(found) // size)
-        return {"hits": shown, "nbHits": len(found), "page": page, "nbPages": pages, "hitsPerPage": size}
+        shown = results[page * size : (page + 1) * size]
+        pages = -(-len(results) // size)
+        return {"hits": shown, "nbHits": len(results), "page": page, "nbPages": pages, "hitsPerPage": size}
 
-    def fits(self, one: dict[str, Any], query: Mapping[str, str]) -> bool:
+    def fits(self, item: dict[str, Any], query: Mapping[str, str]) -> bool:
         for condition in query["numericFilters"].split(","):
             match = re.fullmatch(r"(created_at_i|points|num_comments)(<=|>=|<|>|=)([0-9]+)", condition)
             assert match, condition
             assert match[2] == ">="
-            if (one[match[1]] or 0) < int(match[3]):
+            if (item[match[1]] or 0) < int(match[3]):
                 return False
-        text = " ".join(str(one.get(name) or "") for name in ("title", "story_text", "comment_text", "author")).lower()
+        text = " ".join(str(item.get(name) or "") for name in ("title", "story_text", "comment_text", "author")).lower()
         words = query.get("query", "").lower().split()
-        return set(query["tags"].split(",")) <= set(one["_tags"]) and all(word in text for word in words)
+        return set(query["tags"].split(",")) <= set(item["_tags"]) and all(word in text for word in words)
 
-    def item(self, asked: Asked) -> Any:
-        return Answer(body=orjson.dumps(self.items.get(int(asked.params["number"]))))
+    def item(self, request: Asked) -> Any:
+        return Answer(body=orjson.dumps(self.items.get(int(request.params["number"]))))
 
 
 @pytest.fixture
@@ -105,14 +105,14 @@ async def test_a_story_and_a_comment_are_told_whole(ctx, double):
     double.post(10, "story", "ask_hn", title="Ask HN", url="", story_text="why?")
     since = datetime.fromtimestamp(NOW - 60, UTC)
     kinds = {"story": Story, "comment": Comment}
-    one = {event.id: event.data for tags, kind in kinds.items() async for event in posted(ctx, kind, tags, since)}
-    dropbox = one["8863"]
+    item = {event.id: event.data for tags, kind in kinds.items() async for event in posted(ctx, kind, tags, since)}
+    dropbox = item["8863"]
     assert (dropbox.title, dropbox.url, dropbox.author) == ("Dropbox", "https://d.example", "dhouston")
     assert (dropbox.points, dropbox.comments, dropbox.text) == (111, 71, "")
     assert dropbox.link == "https://news.ycombinator.com/item?id=8863"
     assert dropbox.created_at == datetime.fromtimestamp(NOW, UTC)
-    assert (one["10"].url, one["10"].text) == (None, "why?")
-    comment = one["9"]
+    assert (item["10"].url, item["10"].text) == (None, "why?")
+    comment = item["9"]
     assert (comment.text, comment.story_title, comment.story_url) == ("<i>hi</i>", "T", "https://t.example")
 
 
@@ -137,7 +137,7 @@ async def test_all_pages_are_read(ctx, double):
     for number in range(250):
         double.post(number, "ask_hn", title="Ask HN")
     assert len(await watch.look()) == 250
-    assert [one.query["page"] for one in double.asked[-3:]] == ["0", "1", "2"]
+    assert [item.query["page"] for item in double.asked[-3:]] == ["0", "1", "2"]
     assert not await watch.look()
 
 
@@ -158,7 +158,7 @@ async def test_jobs(ctx, double):
         await watch.look()
     double.works()
     double.items[8] = job | {"id": 8, "url": "https://j.example"}
-    assert [one.data.url for one in await watch.look()] == ["https://j.example"]
+    assert [item.data.url for item in await watch.look()] == ["https://j.example"]
 
 
 async def test_many_jobs_are_read_in_turns(ctx, double):

@@ -151,8 +151,8 @@ async def comment_added(ctx: Context, since: datetime, site: Site, project: Proj
         if known.get(issue.id) != changed:  # else nothing was added to it since the last look
             path = await api.at(ctx, site, "/issue/{}/comment", issue.id)
             # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-comments/#api-rest-api-3-issue-issueidorkey-comment-get
-            async for one in ctx.http.rows(path, at="comments", params=NEWEST):
-                comment = parse(Comment, api.with_address(site, one, issue.key), "Jira")
+            async for item in ctx.http.rows(path, at="comments", params=NEWEST):
+                comment = parse(Comment, api.with_address(site, item, issue.key), "Jira")
                 yield Event(comment.id, comment, comment.created_at)
 
 
@@ -177,8 +177,8 @@ async def create_issue(
     if labels:
         fields["labels"] = labels
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-post
-    made = await ctx.http.post(await api.at(ctx, site, "/issue"), dict[str, Any], json={"fields": fields})
-    return parse(Made, api.with_address(site, made), "Jira")
+    created = await ctx.http.post(await api.at(ctx, site, "/issue"), dict[str, Any], json={"fields": fields})
+    return parse(Made, api.with_address(site, created), "Jira")
 
 
 @service.reaction("Comment on an issue", on_crash="fail", scopes=WRITE)
@@ -187,19 +187,19 @@ async def add_comment(
 ) -> Comment:
     path = await api.at(ctx, site, "/issue/{}/comment", issue)
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-comments/#api-rest-api-3-issue-issueidorkey-comment-post
-    made = await ctx.http.post(path, dict[str, Any], json={"body": api.document(text)})
-    return parse(Comment, api.with_address(site, made, issue), "Jira")
+    created = await ctx.http.post(path, dict[str, Any], json={"body": api.document(text)})
+    return parse(Comment, api.with_address(site, created, issue), "Jira")
 
 
 @service.reaction("Change an issue's status", scopes=WRITE, idempotent="same")
 async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status) -> None:
     """Change an issue's status through the transition that leads there."""
-    path, wanted = await api.at(ctx, site, "/issue/{}/transitions", issue), status.casefold()
+    path, sought = await api.at(ctx, site, "/issue/{}/transitions", issue), status.casefold()
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-get
     ways = await ctx.http.get(path, list[_Named], at="transitions")
-    way = next((one for one in ways if wanted in (one.to.casefold(), one.name.casefold())), None)
+    way = next((way for way in ways if sought in (way.to.casefold(), way.name.casefold())), None)
     if way is None:
-        there = ", ".join(one.to or one.name for one in ways) or "nowhere"
+        there = ", ".join(way.to or way.name for way in ways) or "nowhere"
         raise Permanent(f"{issue} can't change to {status!r} from its current status. Possible: {there}.")
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-post
     await ctx.http.post(path, json={"transition": {"id": way.id}})
@@ -220,7 +220,7 @@ async def projects(ctx: Context, site: str) -> list[Option]:
         query = {"startAt": str(len(options)), "maxResults": "50", "orderBy": "name"}
         # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-projects/#api-rest-api-3-project-search-get
         page = await ctx.http.get(path, params=query)
-        options += [Option(one["key"], one["name"], one["key"]) for one in page["values"]]
+        options += [Option(value["key"], value["name"], value["key"]) for value in page["values"]]
         if page.get("isLast", True) or not page["values"]:
             break
     return options
@@ -231,7 +231,7 @@ async def issue_types(ctx: Context, site: str, project: str) -> list[Option]:
     """The types of issues that the project has."""
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-projects/#api-rest-api-3-project-projectidorkey-get
     types = ctx.http.rows(await api.at(ctx, site, "/project/{}", project), _Named, at="issueTypes")
-    return [Option(one.id, one.name) async for one in types]
+    return [Option(kind.id, kind.name) async for kind in types]
 
 
 @service.picker
@@ -239,7 +239,7 @@ async def statuses(ctx: Context, site: str) -> list[Option]:
     """All statuses of the site that is chosen."""
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-workflow-statuses/#api-rest-api-3-status-get
     each = await ctx.http.get(await api.at(ctx, site, "/status"), list[_Named])
-    return [Option(name, name) for name in dict.fromkeys(one.name for one in each)]
+    return [Option(name, name) for name in dict.fromkeys(item.name for item in each)]
 
 
 @service.picker
@@ -251,4 +251,4 @@ async def people(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     path = await api.at(ctx, site, "/user/assignable/search" if "project" in query else "/users/search")
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-user-search/
     each = await ctx.http.get(path, list[_Named], params=query)
-    return [Option(one.id, one.name) for one in each if one.kind == "atlassian"]
+    return [Option(item.id, item.name) for item in each if item.kind == "atlassian"]

@@ -18,7 +18,7 @@ async def at(ctx: Context, site: str, template: str, *values: str) -> str:
     """
     if ctx.state.get("site") != site:
         sites = await ctx.http.get(SITES, list[dict[str, Any]])
-        cloud = next((one["id"] for one in sites if one["url"].rstrip("/") == site.rstrip("/")), None)
+        cloud = next((reachable["id"] for reachable in sites if reachable["url"].rstrip("/") == site.rstrip("/")), None)
         if cloud is None:
             raise Permanent(f"The connection has no access to {site}. Connect again and choose this site.")
         ctx.state.update(site=site, cloud=cloud)
@@ -33,8 +33,8 @@ async def issues(
     """
     also = f" AND ({jql})" if jql else ""
     minutes = int((datetime.now(UTC) - since).total_seconds() // 60) + 2  # dates would be of the user's time zone
-    wanted = f'project = "{project}" AND {date} >= "-{minutes}m"{also} ORDER BY {date} DESC'
-    query = {"jql": wanted, "fields": FIELDS.split(), "maxResults": 100, **more}
+    body = f'project = "{project}" AND {date} >= "-{minutes}m"{also} ORDER BY {date} DESC'
+    query = {"jql": body, "fields": FIELDS.split(), "maxResults": 100, **more}
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/#api-rest-api-3-search-jql-post
     async for row in ctx.http.rows(await at(ctx, site, "/search/jql"), method="POST", json=query):
         yield with_address(site, row)
@@ -53,7 +53,7 @@ def text_of(node: Any) -> Any:
         return "" if node is None else node
     inside, attributes = node.get("content"), node.get("attrs")
     own = node.get("text") or (attributes.get("text") if isinstance(attributes, dict) else "") or ""
-    below = "".join(str(text_of(one)) for one in inside) if isinstance(inside, list) else ""
+    below = "".join(str(text_of(item)) for item in inside) if isinstance(inside, list) else ""
     text = f"{own}{below}" + ("\n" if node.get("type") in BLOCKS else "")
     return text.strip() if node.get("type") == "doc" else text
 

@@ -19,26 +19,26 @@ CHECKED = timedelta(days=1)  # it lasts for thirty from then on; one that is gon
 
 async def _subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
     site, project = params.model_dump()["site"], params.model_dump()["project"]
-    path, wanted = await api.at(ctx, site, "/webhook"), f'project = "{project}"'
+    path, query = await api.at(ctx, site, "/webhook"), f'project = "{project}"'
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-get
-    async for one in ctx.http.rows(path, at="values"):
-        serves = one["jqlFilter"] == wanted and set(EVENTS) <= set(one["events"])
-        if serves and one.get("url", hook.url) == hook.url:
-            number = one["id"]
+    async for row in ctx.http.rows(path, at="values"):
+        serves = row["jqlFilter"] == query and set(EVENTS) <= set(row["events"])
+        if serves and row.get("url", hook.url) == hook.url:
+            number = row["id"]
             # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-refresh-put
             await ctx.http.call("PUT", f"{path}/refresh", json={"webhookIds": [number]})
             break
     else:
-        number = await _made(ctx, path, {"url": hook.url, "webhooks": [{"jqlFilter": wanted, "events": EVENTS}]})
+        number = await _made(ctx, path, {"url": hook.url, "webhooks": [{"jqlFilter": query, "events": EVENTS}]})
     return Subscription(f"{urlsplit(site).hostname} {number}", now() + CHECKED)
 
 
 async def _made(ctx: Context, path: str, wanted: dict[str, Any]) -> int:
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-post
-    (made,) = await ctx.http.post(path, list[dict[str, Any]], at="webhookRegistrationResult", json=wanted)
-    if "createdWebhookId" not in made:
-        raise Permanent(f"Jira refused the webhook: {'; '.join(lookup('errors', made, []))}")
-    return parse(int, made["createdWebhookId"], "Jira")
+    (created,) = await ctx.http.post(path, list[dict[str, Any]], at="webhookRegistrationResult", json=wanted)
+    if "createdWebhookId" not in created:
+        raise Permanent(f"Jira refused the webhook: {'; '.join(lookup('errors', created, []))}")
+    return parse(int, created["createdWebhookId"], "Jira")
 
 
 async def _unsubscribe(ctx: Context, params: BaseModel, _hook: Hook, subscription: str) -> None:

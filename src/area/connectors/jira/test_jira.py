@@ -34,19 +34,19 @@ def mend(document):
     schemas["WebhooksExpirationDate"]["properties"]["expirationDate"] = {"type": "string"}
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/#api-rest-api-3-search-jql-post
     words = {"type": "array", "items": {"type": "string"}}
-    asked = {
+    request = {
         "jql": {"type": "string"},
         "fields": words,
         "expand": {"type": "string"},
         "maxResults": {"type": "integer"},
         "nextPageToken": {"type": "string"},
     }
-    told = {
+    answer = {
         "issues": {"type": "array", "items": {"$ref": "#/components/schemas/IssueBean"}},
         "isLast": {"type": "boolean"},
         "nextPageToken": {"type": "string"},
     }
-    content = [{"application/json": {"schema": {"type": "object", "properties": one}}} for one in (asked, told)]
+    content = [{"application/json": {"schema": {"type": "object", "properties": item}}} for item in (request, answer)]
     old = document["paths"]["/rest/api/3/search"]["post"]
     document["paths"][SEARCH] = {
         "post": {
@@ -64,13 +64,13 @@ def stamp(minutes):
     return (NOW + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
-def issue(number: int, made: float = 0, changed: float | None = None, **more):
+def issue(number: int, created: float = 0, changed: float | None = None, **more):
     fields = {
         "summary": "It crashes", "status": {"name": "Done"}, "assignee": None, "labels": [],
         "description": {"type": "doc", "version": 1, "content": [
             {"type": "paragraph", "content": [{"type": "text", "text": "Hi "}, {"type": "mention", "attrs": {"text": "@Ada"}}]},
             {"type": "paragraph", "content": [{"type": "text", "text": "Bye"}]}]},
-        "created": stamp(made), "updated": stamp(made if changed is None else changed),
+        "created": stamp(created), "updated": stamp(created if changed is None else changed),
     }  # fmt: skip
     return {"id": str(number), "key": f"ENG-{number}", "fields": fields, **more}
 
@@ -115,7 +115,9 @@ def pages(vendor, rows):
     """The first row on a page of its own."""
     first = {"issues": rows[:1], "nextPageToken": "more"} if rows[1:] else {"issues": rows, "isLast": True}
     vendor.on(
-        "POST", SEARCH, lambda asked: {"issues": rows[1:], "isLast": True} if "nextPageToken" in asked.json else first
+        "POST",
+        SEARCH,
+        lambda request: {"issues": rows[1:], "isLast": True} if "nextPageToken" in request.json else first,
     )
 
 
@@ -136,23 +138,24 @@ ISSUES = {
 async def test_issues(ctx, vendor, name):
     before, after, new = ISSUES[name]()
     watch = Watch(ctx, service.actions[name], **PROJECT, jql="issuetype = Bug")
-    found = []
+    results = []
     for rows in (before, after, after):
         pages(vendor, rows)
         events = await watch.look(NOW + timedelta(minutes=3))
-        found.append([one.id for one in events])
+        results.append([event.id for event in events])
         assert all(
-            (one.data.url, one.data.description) == (f"{SITE}/browse/{one.data.key}", "Hi @Ada\nBye") for one in events
+            (event.data.url, event.data.description) == (f"{SITE}/browse/{event.data.key}", "Hi @Ada\nBye")
+            for event in events
         )
-    assert found == [[], new, []]
+    assert results == [[], new, []]
     date = "created" if name == "issue_created" else "updated"
-    asked = vendor.asked[0]
-    minutes = int(asked.json["jql"].partition('"-')[2].partition("m")[0])
+    request = vendor.asked[0]
+    minutes = int(request.json["jql"].partition('"-')[2].partition("m")[0])
     assert 26 <= minutes <= 33
     assert (
-        asked.json["jql"] == f'project = "ENG" AND {date} >= "-{minutes}m" AND (issuetype = Bug) ORDER BY {date} DESC'
+        request.json["jql"] == f'project = "ENG" AND {date} >= "-{minutes}m" AND (issuetype = Bug) ORDER BY {date} DESC'
     )
-    assert asked.json.get("expand") == ("changelog" if name == "status_changed" else None)
+    assert request.json.get("expand") == ("changelog" if name == "status_changed" else None)
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
 
 
@@ -161,13 +164,22 @@ async def test_a_comment_is_added(ctx, vendor):
     looks = [([issue(1)], ["a"], []), ([issue(1, 0, 2)], ["b", "a"], ["b"]), ([issue(1, 0, 2)], ["never asked"], [])]
     for rows, comments, new in looks:
         pages(vendor, rows)
-        vendor.on("GET", f"{ISSUE}/comment", {"comments": [comment(one, 1 if one == "b" else 0) for one in comments]})
-        events = await watch.look(NOW + timedelta(minutes=2))
-        assert [one.id for one in events] == new
-        assert all(
-            (one.data.text, one.data.key, one.data.url) == ("Hi", "ENG-1", f"{SITE}/browse/ENG-1") for one in events
+        vendor.on(
+            "GET", f"{ISSUE}/comment", {"comments": [comment(item, 1 if item == "b" else 0) for item in comments]}
         )
-    assert [asked.route for asked in vendor.asked] == [SEARCH, f"{ISSUE}/comment", SEARCH, f"{ISSUE}/comment", SEARCH]
+        events = await watch.look(NOW + timedelta(minutes=2))
+        assert [event.id for event in events] == new
+        assert all(
+            (event.data.text, event.data.key, event.data.url) == ("Hi", "ENG-1", f"{SITE}/browse/ENG-1")
+            for event in events
+        )
+    assert [request.route for request in vendor.asked] == [
+        SEARCH,
+        f"{ISSUE}/comment",
+        SEARCH,
+        f"{ISSUE}/comment",
+        SEARCH,
+    ]
 
 
 NEW = {**PROJECT, "type": "10001", "summary": "It crashes"}
@@ -194,9 +206,9 @@ async def test_reactions(ctx, vendor, name, params, method, route, answer, sent)
     reaction = service.reactions[name]
     vendor.on(method, route, answer)
     vendor.on("GET", f"{ISSUE}/transitions", {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]})
-    made = await reaction.function(ctx, reaction.params(**params))
+    created = await reaction.function(ctx, reaction.params(**params))
     assert (vendor.asked[-1].method, vendor.asked[-1].route, vendor.asked[-1].json) == (method, route, sent)
-    assert getattr(made, "url", SITE).startswith(SITE)
+    assert getattr(created, "url", SITE).startswith(SITE)
     call = lambda: reaction.function(ctx, reaction.params(**params))  # noqa: E731
     await outcomes(ctx, vendor, call, body=REFUSAL, garbage=method != "PUT")
 
@@ -230,16 +242,16 @@ PEOPLE = [
 async def test_options(ctx, vendor, picker, form, route, answer, options):
     if route:
         vendor.on("GET", route, answer)
-    assert [(one.value, one.label) for one in await service.pickers[picker](ctx, form)] == options
+    assert [(item.value, item.label) for item in await service.pickers[picker](ctx, form)] == options
 
 
 async def test_projects_over_two_pages(ctx, vendor):
-    def answer(asked):
-        last = asked.query["startAt"] == "1"
+    def answer(request):
+        last = request.query["startAt"] == "1"
         return {"values": [{"id": "1", "key": "OPS" if last else "ENG", "name": "Us"}], "isLast": last}
 
     vendor.on("GET", "/rest/api/3/project/search", answer)
-    assert [one.value for one in await service.pickers["projects"](ctx, {"site": SITE})] == ["ENG", "OPS"]
+    assert [item.value for item in await service.pickers["projects"](ctx, {"site": SITE})] == ["ENG", "OPS"]
 
 
 async def test_who_agreed_and_that_no_address_counts_as_verified(ctx):
@@ -267,25 +279,25 @@ class Webhooks:
             vendor.on(method, route, answer)
 
     def list(self, _asked):
-        each = [{"id": number, **one} for number, one in self.kept.items()]
+        each = [{"id": number, **item} for number, item in self.kept.items()]
         if not self.tells_address:
-            each = [{name: value for name, value in one.items() if name != "url"} for one in each]
+            each = [{name: value for name, value in item.items() if name != "url"} for item in each]
         return {"maxResults": 100, "startAt": 0, "total": len(each), "isLast": True, "values": each}
 
-    def make(self, asked):
-        (wanted,), url = asked.json["webhooks"], asked.json["url"]
+    def make(self, request):
+        (webhooks,), url = request.json["webhooks"], request.json["url"]
         if len(self.kept) == 5:
             return {"webhookRegistrationResult": [{"errors": ["The limit of 5 webhooks was reached."]}]}
         number = 1000 + len(self.kept)
-        self.kept[number] = {"url": url, **wanted, "expirationDate": "2026-12-23T12:42:30.000+0000"}
+        self.kept[number] = {"url": url, **webhooks, "expirationDate": "2026-12-23T12:42:30.000+0000"}
         return {"webhookRegistrationResult": [{"createdWebhookId": number}]}
 
-    def refresh(self, asked):
-        self.refreshed += asked.json["webhookIds"]
+    def refresh(self, request):
+        self.refreshed += request.json["webhookIds"]
         return {"expirationDate": "2026-12-23T12:42:30.000+0000"}
 
-    def remove(self, asked):
-        for number in asked.json["webhookIds"]:
+    def remove(self, request):
+        for number in request.json["webhookIds"]:
             self.kept.pop(number, None)
         return Answer(202)
 
@@ -294,10 +306,14 @@ class Webhooks:
 async def test_a_webhook_serves_all_actions_on_a_project(ctx, vendor, tells_address):
     jira = Webhooks(vendor, tells_address=tells_address)
     actions = service.actions.values()
-    made = [await one.hint.subscribe(ctx, one.params(**PROJECT, jql="status = Done"), HOOK) for one in actions]
-    assert {one.id for one in made} == {"ada.atlassian.net 1000"}
-    assert all(timedelta(hours=23) < one.expires_at - now() <= timedelta(days=1) for one in made), "looked at daily"
-    assert [(one["url"], one["jqlFilter"], one["events"]) for one in jira.kept.values()] == [
+    results = [
+        await action.hint.subscribe(ctx, action.params(**PROJECT, jql="status = Done"), HOOK) for action in actions
+    ]
+    assert {item.id for item in results} == {"ada.atlassian.net 1000"}
+    assert all(timedelta(hours=23) < item.expires_at - now() <= timedelta(days=1) for item in results), (
+        "looked at daily"
+    )
+    assert [(value["url"], value["jqlFilter"], value["events"]) for value in jira.kept.values()] == [
         (HOOK.url, 'project = "ENG"', ["jira:issue_created", "jira:issue_updated", "comment_created"])
     ]
     assert jira.refreshed == [1000] * 3

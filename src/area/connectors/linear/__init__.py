@@ -123,13 +123,13 @@ def comment_created(request: Request, team: Team) -> Events[Comment]:
 
 
 async def _subscribe(ctx: Context, team: str, hook: Hook) -> Subscription:
-    async for one in ctx.http.nodes("{ webhooks(first: 250) { nodes { id url } } }", at="webhooks"):
-        if one["url"] == hook.url:
-            return Subscription(one["id"])
+    async for node in ctx.http.nodes("{ webhooks(first: 250) { nodes { id url } } }", at="webhooks"):
+        if node["url"] == hook.url:
+            return Subscription(node["id"])
     create = "mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } } }"
-    wanted = {"url": hook.url, "secret": hook.secret, "teamId": team, "label": "AREA"}
-    given = {"input": {**wanted, "resourceTypes": ["Issue", "Comment"]}}
-    return Subscription(await ctx.http.graphql(create, given, str, at="webhookCreate.webhook.id"))
+    body = {"url": hook.url, "secret": hook.secret, "teamId": team, "label": "AREA"}
+    variables = {"input": {**body, "resourceTypes": ["Issue", "Comment"]}}
+    return Subscription(await ctx.http.graphql(create, variables, str, at="webhookCreate.webhook.id"))
 
 
 async def _unsubscribe(ctx: Context, subscription: str) -> None:
@@ -158,16 +158,16 @@ async def create_issue(
     priority: Annotated[Literal["none", "urgent", "high", "medium", "low"], param("Priority", "high")] = "none",
 ) -> Issue:
     """Create an issue in a team."""
-    wanted = {"teamId": team, "title": title, "description": text, "priority": PRIORITIES.index(priority)}
-    return await _make(ctx, Issue, ISSUE, wanted)
+    body = {"teamId": team, "title": title, "description": text, "priority": PRIORITIES.index(priority)}
+    return await _make(ctx, Issue, ISSUE, body)
 
 
 @service.reaction("Change an issue's state", scopes=WRITE, idempotent="same")
 async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:
     """Change an issue's state, for example to done."""
     query = f"mutation($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"
-    given = {"id": issue, "input": {"stateId": state}}
-    return await ctx.http.graphql(query, given, Issue, at="issueUpdate.issue")
+    variables = {"id": issue, "input": {"stateId": state}}
+    return await ctx.http.graphql(query, variables, Issue, at="issueUpdate.issue")
 
 
 @service.reaction("Comment on an issue", scopes=WRITE, idempotent="key")
@@ -182,13 +182,13 @@ async def teams(ctx: Context) -> list[Option]:
         " { nodes { id name key } pageInfo { hasNextPage endCursor } } }"
     )
     # https://linear.app/developers/pagination
-    return [Option(one["id"], one["name"], one["key"]) async for one in ctx.http.nodes(query, at="teams", most=3)]
+    return [Option(node["id"], node["name"], node["key"]) async for node in ctx.http.nodes(query, at="teams", most=3)]
 
 
 @service.picker
 async def states(ctx: Context, team: str) -> list[Option]:
     query = "query ($id: String!) { team(id: $id) { states(first: 100) { nodes { id name } } } }"
-    return [Option(one["id"], one["name"]) async for one in ctx.http.nodes(query, {"id": team}, at="team.states")]
+    return [Option(node["id"], node["name"]) async for node in ctx.http.nodes(query, {"id": team}, at="team.states")]
 
 
 async def _told(request: Request, model: type[Output], kind: str, action: str, to: str | None = None) -> Events[Any]:

@@ -58,9 +58,9 @@ def body_of(name: str, age: float = 0, **more) -> bytes:
 
 async def sent(ctx, name: str, body: bytes, params: dict | None = None, secret: str = HOOK.secret, **headers: str):
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    given = {"Linear-Signature": signature, "Linear-Delivery": "delivery-1"} | headers
+    variables = {"Linear-Signature": signature, "Linear-Delivery": "delivery-1"} | headers
     return await deliver(
-        ctx, service.actions[name], {"team": TEAM} | (params or {}), body=body, headers=given, secret=HOOK.secret
+        ctx, service.actions[name], {"team": TEAM} | (params or {}), body=body, headers=variables, secret=HOOK.secret
     )
 
 
@@ -68,10 +68,10 @@ async def sent(ctx, name: str, body: bytes, params: dict | None = None, secret: 
 async def test_what_linear_sends_is_the_event(ctx, name):
     (event,) = await sent(ctx, name, body_of(name))
     assert (event.id, event.at.isoformat()) == ("delivery-1", "2026-11-23T09:00:00+00:00")
-    told = event.data.model_dump()
-    assert told["title"] == "Login fails"
-    assert told.get("state", "Done") == "Done"
-    assert told["url"].startswith("https://linear.app/")
+    dumped = event.data.model_dump()
+    assert dumped["title"] == "Login fails"
+    assert dumped.get("state", "Done") == "Done"
+    assert dumped["url"].startswith("https://linear.app/")
     for other in HAPPENED:
         if other != name:
             assert await sent(ctx, name, body_of(other)) == []
@@ -104,17 +104,17 @@ async def test_it_subscribes_once(ctx, linear, name):
     params = action.params(team=TEAM)
     there: list[dict[str, str]] = []
 
-    def answer(asked):
-        if "webhookCreate(" in asked.json["query"]:
+    def answer(request):
+        if "webhookCreate(" in request.json["query"]:
             return {"data": {"webhookCreate": {"webhook": {"id": "hook-1"}}}}
-        if "webhookDelete(" in asked.json["query"]:
+        if "webhookDelete(" in request.json["query"]:
             return {"data": {"webhookDelete": {"success": True}}}
         return {"data": {"webhooks": {"nodes": there}}}
 
     linear.on("POST", "/graphql", answer)
     assert (await action.on_subscribe(ctx, params, HOOK)).id == "hook-1"
-    wanted = linear.asked[-1].json["variables"]["input"]
-    assert (wanted["url"], wanted["secret"], wanted["teamId"]) == (HOOK.url, HOOK.secret, TEAM)
+    expected = linear.asked[-1].json["variables"]["input"]
+    assert (expected["url"], expected["secret"], expected["teamId"]) == (HOOK.url, HOOK.secret, TEAM)
     there.append({"id": "hook-0", "url": HOOK.url})
     assert (await action.on_subscribe(ctx, params, HOOK)).id == "hook-0"
     await action.on_unsubscribe(ctx, params, HOOK, "hook-0")
@@ -126,7 +126,7 @@ async def test_it_subscribes_once(ctx, linear, name):
 async def test_an_assignment_is_told_once(ctx, linear):
     watch = Watch(ctx, service.actions["issue_assigned"])
     nodes = [TOLD]
-    linear.on("POST", "/graphql", lambda asked: {"data": {"viewer": {"assignedIssues": {"nodes": nodes}}}})
+    linear.on("POST", "/graphql", lambda request: {"data": {"viewer": {"assignedIssues": {"nodes": nodes}}}})
     assert await watch.ids() == []
     nodes.append(TOLD | {"id": "issue-2", "assignee": None})
     (event,) = await watch.look()
@@ -149,8 +149,8 @@ async def test_an_assignment_is_told_once(ctx, linear):
 async def test_reactions(ctx, linear, name, params, variables):
     reaction = service.reactions[name]
     comment = COMMENT | {"url": "https://linear.app/c"}
-    made = {"create_issue": {"issueCreate": {"issue": TOLD}}, "set_state": {"issueUpdate": {"issue": TOLD}}}
-    linear.on("POST", "/graphql", {"data": made.get(name, {"commentCreate": {"comment": comment}})})
+    result = {"create_issue": {"issueCreate": {"issue": TOLD}}, "set_state": {"issueUpdate": {"issue": TOLD}}}
+    linear.on("POST", "/graphql", {"data": result.get(name, {"commentCreate": {"comment": comment}})})
 
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
@@ -173,45 +173,47 @@ async def test_reactions(ctx, linear, name, params, variables):
     ],
 )
 async def test_what_an_earlier_attempt_made_is_not_made_again(ctx, linear, name, kind, params):
-    reaction, made = service.reactions[name], {}
+    reaction, result = service.reactions[name], {}
     thing = TOLD if kind == "issue" else COMMENT | {"url": "https://linear.app/c"}
 
-    def answer(asked):
-        given = asked.json["variables"]
-        if f"{kind}Create" not in asked.json["query"]:
+    def answer(request):
+        variables = request.json["variables"]
+        if f"{kind}Create" not in request.json["query"]:
             return (
-                {"data": {kind: made[given["id"]]}} if given["id"] in made else {"errors": [{"message": "Not found"}]}
+                {"data": {kind: result[variables["id"]]}}
+                if variables["id"] in result
+                else {"errors": [{"message": "Not found"}]}
             )
-        number = UUID(given["input"]["id"])
+        number = UUID(variables["input"]["id"])
         assert number.version == 4
-        if str(number) in made:
+        if str(number) in result:
             return {"errors": [{"message": "There is one with this id"}]}
-        made[str(number)] = thing
+        result[str(number)] = thing
         return {"data": {f"{kind}Create": {kind: thing}}}
 
     linear.on("POST", "/graphql", answer)
     ctx.idempotency_key = "execution-7"
     first, second = [await reaction.function(ctx, reaction.params(**params)) for _ in range(2)]
     assert first == second
-    assert len(made) == 1
+    assert len(result) == 1
     linear.on("POST", "/graphql", SAID)
     with pytest.raises(Permanent, match="The vendor says no"):
         await reaction.function(ctx, reaction.params(**params))
 
 
 async def test_pickers(ctx, linear):
-    def answer(asked):
-        if "team(" in asked.json["query"]:
+    def answer(request):
+        if "team(" in request.json["query"]:
             return {"data": {"team": {"states": {"nodes": [{"id": DONE, "name": "Done"}]}}}}
-        second = asked.json["variables"]["after"]
+        second = request.json["variables"]["after"]
         page = {"hasNextPage": not second, "endCursor": "next"}
         return {
             "data": {"teams": {"nodes": [{"id": second or TEAM, "name": "Engineers", "key": "ENG"}], "pageInfo": page}}
         }
 
     linear.on("POST", "/graphql", answer)
-    assert [one.value for one in await service.pickers["teams"](ctx, {})] == [TEAM, "next"]
-    assert [one.label for one in await service.pickers["states"](ctx, {"team": TEAM})] == ["Done"]
+    assert [item.value for item in await service.pickers["teams"](ctx, {})] == [TEAM, "next"]
+    assert [item.label for item in await service.pickers["states"](ctx, {"team": TEAM})] == ["Done"]
     assert await service.pickers["states"](ctx, {}) == []
 
 

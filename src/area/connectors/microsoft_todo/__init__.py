@@ -95,16 +95,16 @@ async def create_task(
     importance: Annotated[Literal["low", "normal", "high"], param("Importance", "high")] = "normal",
 ) -> Task:
     """Add a task to a list."""
-    made: dict[str, Any] = {"title": title, "importance": importance}
+    result: dict[str, Any] = {"title": title, "importance": importance}
     if text:
-        made["body"] = {"content": text, "contentType": "text"}
+        result["body"] = {"content": text, "contentType": "text"}
     if due:
-        made["dueDateTime"] = {"dateTime": f"{due}T00:00:00", "timeZone": "UTC"}
+        result["dueDateTime"] = {"dateTime": f"{due}T00:00:00", "timeZone": "UTC"}
     if reminder:
         at = reminder.replace(tzinfo=reminder.tzinfo or UTC).astimezone(UTC)
-        made |= {"isReminderOn": True, "reminderDateTime": {"dateTime": f"{at:%Y-%m-%dT%H:%M:%S}", "timeZone": "UTC"}}
+        result |= {"isReminderOn": True, "reminderDateTime": {"dateTime": f"{at:%Y-%m-%dT%H:%M:%S}", "timeZone": "UTC"}}
     # https://learn.microsoft.com/graph/api/todotasklist-post-tasks
-    return await ctx.http.post(_tasks(list), Task, json=made)
+    return await ctx.http.post(_tasks(list), Task, json=result)
 
 
 @service.reaction("Complete a task", scopes=WRITE, idempotent="same")

@@ -60,15 +60,15 @@ TODAY = NOW.date()
 )  # fmt: skip
 async def test_what_changes(ctx, vendor, name, before, after, new):
     watch = Watch(ctx, service.actions[name], list="L")
-    told = {None: before, "0": after, "1": after}
+    body = {None: before, "0": after, "1": after}
     steps = {None: "0", "0": "1", "1": "1"}
 
-    def answer(asked):
-        token = asked.query.get("$deltatoken")
-        return {"value": told[token], "@odata.deltaLink": LINK + steps[token]}
+    def answer(request):
+        token = request.query.get("$deltatoken")
+        return {"value": body[token], "@odata.deltaLink": LINK + steps[token]}
 
     vendor.on("GET", f"{TASKS}/delta", answer)
-    assert [await watch.ids(NOW + timedelta(minutes=one)) for one in range(3)] == [[], new, []]
+    assert [await watch.ids(NOW + timedelta(minutes=number)) for number in range(3)] == [[], new, []]
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
 
 
@@ -85,17 +85,17 @@ async def test_a_task_is_due(ctx, vendor, zone, due):
     later, long_ago = TODAY + timedelta(days=2), TODAY - timedelta(days=9)
     others = [task("none"), task("later", dueDateTime=on(later)), task("long ago", dueDateTime=on(long_ago))]
     shown = [others, [task("a", dueDateTime=due), *others], [task("a", dueDateTime=due), *others]]
-    found = []
+    results = []
     for values in shown:
         link = f"{GRAPH}/me/todo/lists/L/tasks?$skip=1"
         first = {"value": values[:1], "@odata.nextLink": link}
         vendor.on(
             "GET",
             TASKS,
-            lambda asked, first=first, rest=values[1:]: {"value": rest} if "$skip" in asked.query else first,
+            lambda request, first=first, rest=values[1:]: {"value": rest} if "$skip" in request.query else first,
         )
-        found.append([one.split()[0] for one in await watch.ids()])
-    assert found == [[], ["a"], []]
+        results.append([number.split()[0] for number in await watch.ids()])
+    assert results == [[], ["a"], []]
     assert vendor.asked[0].query["$filter"] == "status ne 'completed'"
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
 
@@ -135,6 +135,8 @@ async def test_reactions(ctx, vendor, name, params, method, route, sent):
 async def test_lists_over_two_pages(ctx, vendor):
     first = {"value": [{"id": "a", "displayName": "A"}], "@odata.nextLink": f"{GRAPH}{LISTS}?$skip=1"}
     vendor.on(
-        "GET", LISTS, lambda asked: {"value": [{"id": "b", "displayName": "B"}]} if "$skip" in asked.query else first
+        "GET",
+        LISTS,
+        lambda request: {"value": [{"id": "b", "displayName": "B"}]} if "$skip" in request.query else first,
     )
-    assert [(one.value, one.label) for one in await service.pickers["lists"](ctx, {})] == [("a", "A"), ("b", "B")]
+    assert [(item.value, item.label) for item in await service.pickers["lists"](ctx, {})] == [("a", "A"), ("b", "B")]

@@ -157,13 +157,13 @@ async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
     query |= {"include_24hr_change": "true", "include_last_updated_at": "true"}
     # https://docs.coingecko.com/reference/simple-price
     answer = await ctx.http.get(f"{COINGECKO}/simple/price", params=query)
-    told = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
-    if told is None:
+    body = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
+    if body is None:
         raise Permanent(f"CoinGecko has no coin {coin!r}. Use the API ID from the coin's page, such as bitcoin.")
-    price, updated = told.get(currency), told.get("last_updated_at")
+    price, updated = body.get(currency), body.get("last_updated_at")
     if not price or not updated:
         raise Permanent(f"CoinGecko has no price for {coin} in {currency!r}.")
-    change, at = told.get(f"{currency}_24h_change"), datetime.fromtimestamp(updated, UTC)  # null when it is stale
+    change, at = body.get(f"{currency}_24h_change"), datetime.fromtimestamp(updated, UTC)  # null when it is stale
     before = None if change is None or change <= -100 else price / (1 + change / 100)
     change = None if change is None else round(change, 4)
     return Quote(base=coin, quote=currency, rate=price, before=before, change_percent=change, as_of=at)

@@ -30,8 +30,8 @@ class Vendors(Double):
         self.rates: dict[str, float] = {"2026-11-20": 1.0}
         self.price: dict[str, Any] = {"usd": 100.0, "usd_24h_change": 0.5, "last_updated_at": int(START.timestamp())}
 
-    def answer_rates(self, asked: Asked) -> Any:
-        query = asked.query
+    def answer_rates(self, request: Asked) -> Any:
+        query = request.query
         assert set(query) <= RATES
         if query["base"] == "XXX":
             return Answer(422, {"message": "invalid currency: XXX"})
@@ -44,8 +44,8 @@ class Vendors(Double):
         ]
         return rows[::-1]
 
-    def answer_price(self, asked: Asked) -> Any:
-        query = asked.query
+    def answer_price(self, request: Asked) -> Any:
+        query = request.query
         assert set(query) <= PRICE
         assert query["precision"] == "full"
         known = {name: value for name, value in self.price.items() if name.startswith(("last", query["vs_currencies"]))}
@@ -121,24 +121,24 @@ async def test_a_corrected_rate_counts_within_its_day(ctx, double, clock):
 
 async def test_a_rate_is_told_whole(ctx, double, clock):
     double.rates |= {"2026-10-01": 5.0, "2026-11-23": 1.012}
-    found = await exchange_rate(ctx, "EUR", "USD", "ecb")
-    assert found == Quote(
+    result = await exchange_rate(ctx, "EUR", "USD", "ecb")
+    assert result == Quote(
         base="EUR", quote="USD", rate=1.012, before=1.0, change_percent=1.2, as_of=datetime(2026, 11, 23, tzinfo=UTC)
     )
     assert double.asked[-1].query == {"base": "EUR", "quotes": "USD", "from": "2026-11-09", "providers": "ECB"}
     await exchange_rate(ctx, "EUR", "USD", "blended")
     assert "providers" not in double.asked[-1].query
     double.rates = {"2026-11-23": 1.0}
-    found = await exchange_rate(ctx, "EUR", "USD", "blended")
-    assert (found.before, found.change_percent) == (None, None)
+    result = await exchange_rate(ctx, "EUR", "USD", "blended")
+    assert (result.before, result.change_percent) == (None, None)
 
 
 async def test_a_price_is_told_whole(ctx, double, clock):
     double.costs(110.0, 10.0)
-    found = await coin_price(ctx, "bitcoin", "usd")
-    assert (found.base, found.quote, found.rate, found.change_percent) == ("bitcoin", "usd", 110.0, 10.0)
-    assert found.before == pytest.approx(100.0)
-    assert found.as_of == START + timedelta(minutes=5)
+    result = await coin_price(ctx, "bitcoin", "usd")
+    assert (result.base, result.quote, result.rate, result.change_percent) == ("bitcoin", "usd", 110.0, 10.0)
+    assert result.before == pytest.approx(100.0)
+    assert result.as_of == START + timedelta(minutes=5)
     double.costs(110.0, None)
     assert (await coin_price(ctx, "bitcoin", "usd")).before is None
 

@@ -65,7 +65,7 @@ service = Service(
 
 def _title(row: dict[str, Any]) -> str:
     """The title of a database or of a page, where it is a property."""
-    titles = [one for one in row.get("properties", {}).values() if one["type"] == "title"]
+    titles = [prop for prop in row.get("properties", {}).values() if prop["type"] == "title"]
     return str(plain(row["title"] if "title" in row else titles[0] if titles else "") or "")
 
 
@@ -117,7 +117,7 @@ async def create_page(
     """Create a page in a database, with its properties."""
     # https://developers.notion.com/reference/retrieve-a-data-source
     schema = await ctx.http.get(quoted("/v1/data_sources/{}", database), dict[str, Any], at="properties")
-    values = {next(name for name, one in schema.items() if one["type"] == "title"): title} | properties
+    values = {next(name for name, item in schema.items() if item["type"] == "title"): title} | properties
     page = {name: _written(schema, name, value) for name, value in values.items()}
     body: dict[str, Any] = {"parent": {"type": "data_source_id", "data_source_id": database}, "properties": page}
     body |= _paragraph(content) if content else {}
@@ -154,12 +154,12 @@ async def _entries(ctx: Context, database: str, stamp: str, since: datetime) -> 
     newest = {"page_size": 100, "sorts": [{"timestamp": stamp, "direction": "descending"}]}
     query = newest | {"filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}}}
     # https://developers.notion.com/reference/query-a-data-source
-    async for one in ctx.http.rows(quoted("/v1/data_sources/{}/query", database), method="POST", json=query):
-        yield _entry(one)
+    async for row in ctx.http.rows(quoted("/v1/data_sources/{}/query", database), method="POST", json=query):
+        yield _entry(row)
 
 
 def _entry(page: dict[str, Any]) -> Entry:
-    values = {name: plain(one) for name, one in page.get("properties", {}).items()}
+    values = {name: plain(prop) for name, prop in page.get("properties", {}).items()}
     return parse(Entry, page | {"title": _title(page), "properties": values}, "Notion")
 
 

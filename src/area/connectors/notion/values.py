@@ -28,8 +28,8 @@ PARTS, VALUES = Shape(split=_parts), Shape(split=_values)
 def plain(value: Any) -> Any:
     """Text, number, boolean, or a list of them."""
     if isinstance(value, list):
-        values = [plain(one) for one in value]
-        return "".join(values) if value and all("plain_text" in one for one in value) else values
+        values = [plain(item) for item in value]
+        return "".join(values) if value and all("plain_text" in item for item in value) else values
     if not isinstance(value, dict):
         return value
     for name in ("plain_text", "name", "start", value.get("type"), "id"):
@@ -42,7 +42,7 @@ def plain(value: Any) -> Any:
 def rich(text: str) -> list[dict[str, Any]]:
     """Text in chunks that Notion accepts."""
     pieces = [text[start : start + LONGEST] for start in range(0, len(text), LONGEST)]
-    return [{"type": "text", "text": {"content": one}} for one in pieces]
+    return [{"type": "text", "text": {"content": piece}} for piece in pieces]
 
 
 def written(kind: str, name: str, value: Any) -> dict[str, Any]:
@@ -50,17 +50,19 @@ def written(kind: str, name: str, value: Any) -> dict[str, Any]:
     parted = isinstance(value, dict) and value.keys() == {"text", "items"}
     value, each = (value["text"], value["items"]) if parted else (value, value)
     text = str(value)
-    several = [str(one).strip() for one in each] if isinstance(each, list) else [one.strip() for one in text.split(",")]
-    named, things = {"name": text}, [{"id": one} for one in several if one]
-    made: dict[str, Any] = {"title": rich(text), "rich_text": rich(text), "select": named, "status": named}
-    made |= {"multi_select": [{"name": one} for one in several if one], "people": things, "relation": things}
-    made |= {"date": {"start": text}, "checkbox": text.lower() in ("true", "yes", "1", "on")}
-    made |= dict.fromkeys(("url", "email", "phone_number"), text or None)
+    several = (
+        [str(item).strip() for item in each] if isinstance(each, list) else [part.strip() for part in text.split(",")]
+    )
+    named, things = {"name": text}, [{"id": item} for item in several if item]
+    result: dict[str, Any] = {"title": rich(text), "rich_text": rich(text), "select": named, "status": named}
+    result |= {"multi_select": [{"name": item} for item in several if item], "people": things, "relation": things}
+    result |= {"date": {"start": text}, "checkbox": text.lower() in ("true", "yes", "1", "on")}
+    result |= dict.fromkeys(("url", "email", "phone_number"), text or None)
     if kind == "number":
         try:
             return {kind: float(text)}
         except ValueError:
             raise Permanent(f"The property {name!r} needs a number, not {text!r}.") from None
-    if kind not in made:
+    if kind not in result:
         raise Permanent(f"The property {name!r} is of type {kind}, which can't be written.")
-    return {kind: made[kind]}
+    return {kind: result[kind]}

@@ -145,9 +145,9 @@ async def folders(ctx: Context) -> list[Option]:
     # https://learn.microsoft.com/graph/api/driveitem-list-children
     options, waiting = [Option("root", "/")], [("root", "")]
     for folder, above in waiting:
-        async for one in ctx.http.rows(f"{_path(folder)}/children", _Folder, params={"$select": "id,name,folder"}):
-            if one.children >= 0:
-                options.append(Option(one.id, f"{above}/{one.name}"))
-                if one.children and len(waiting) < FOLDERS:
-                    waiting.append((one.id, f"{above}/{one.name}"))
+        async for row in ctx.http.rows(f"{_path(folder)}/children", _Folder, params={"$select": "id,name,folder"}):
+            if row.children >= 0:
+                options.append(Option(row.id, f"{above}/{row.name}"))
+                if row.children and len(waiting) < FOLDERS:
+                    waiting.append((row.id, f"{above}/{row.name}"))
     return options

@@ -15,17 +15,19 @@ REFUSAL = {"error": {"code": "itemNotFound", "message": "The vendor says no"}}
 DELTA = "/me/drive/root/delta"
 
 
-def item(name: str, made: int = 0, changed: int | None = None, **more):
-    at = [(NOW + timedelta(minutes=one)).isoformat() for one in (made, made if changed is None else changed)]
+def item(name: str, created: int = 0, changed: int | None = None, **more):
+    at = [(NOW + timedelta(minutes=entry)).isoformat() for entry in (created, created if changed is None else changed)]
     return {
         "id": name, "name": name, "createdDateTime": at[0], "lastModifiedDateTime": at[1], "file": {},
         "parentReference": {"id": "F"}, **more,
     }  # fmt: skip
 
 
-def folder(name: str, made: int = 0, children: int = 0, **more):
+def folder(name: str, created: int = 0, children: int = 0, **more):
     return {
-        one: value for one, value in item(name, made, folder={"childCount": children}, **more).items() if one != "file"
+        entry: value
+        for entry, value in item(name, created, folder={"childCount": children}, **more).items()
+        if entry != "file"
     }
 
 
@@ -45,10 +47,10 @@ def changes(vendor, *shown):
     """What is answered to the token of the last look; `latest` shows nothing."""
     looks = iter(range(1, 99))
 
-    def answer(asked):
-        if asked.query.get("token") == "latest":
+    def answer(request):
+        if request.query.get("token") == "latest":
             return {"value": [], "@odata.deltaLink": f"{GRAPH}{DELTA}?token=0"}
-        if asked.query["token"] == "more":
+        if request.query["token"] == "more":
             return {"value": list(shown[1:]), "@odata.deltaLink": f"{GRAPH}{DELTA}?token={next(looks)}"}
         return {"value": list(shown[:1]), "@odata.nextLink": f"{GRAPH}{DELTA}?token=more"}
 
@@ -66,8 +68,8 @@ def changes(vendor, *shown):
 async def test_what_is_added_or_changed(ctx, vendor, name, shown, new):
     watch = Watch(ctx, service.actions[name])
     changes(vendor, *shown)
-    assert [await watch.ids(NOW + timedelta(minutes=one)) for one in range(3)] == [[], new, []]
-    assert [asked.query["token"] for asked in vendor.asked] == ["latest", "0", "more", "1", "more"]
+    assert [await watch.ids(NOW + timedelta(minutes=number)) for number in range(3)] == [[], new, []]
+    assert [request.query["token"] for request in vendor.asked] == ["latest", "0", "more", "1", "more"]
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
 
 
@@ -89,7 +91,7 @@ async def test_what_graph_has_forgotten_is_gone_through_again(ctx, vendor):
         headers={"Location": f"{GRAPH}{DELTA}?token=all"},
     )
     whole = {"value": [item("old", -60), item("a", 1)], "@odata.deltaLink": f"{GRAPH}{DELTA}?token=1"}
-    vendor.on("GET", DELTA, lambda asked: whole if asked.query["token"] == "all" else again)
+    vendor.on("GET", DELTA, lambda request: whole if request.query["token"] == "all" else again)
     assert await watch.ids(NOW) == ["a"]
     vendor.on("GET", DELTA, again)
     with pytest.raises(Permanent, match="Resync"):
@@ -114,11 +116,11 @@ async def test_reactions(ctx, vendor, name, params, method, route, sent):
     link = {"id": "1", "link": {"type": "view", "webUrl": "https://1drv.ms/t/1"}}
     vendor.on(method, route, Answer(201, link if name == "share_link" else item("a")))
     await reaction.function(ctx, reaction.params(**params))
-    (asked,) = vendor.asked
-    assert (asked.body if method == "PUT" else asked.json) == sent
+    (request,) = vendor.asked
+    assert (request.body if method == "PUT" else request.json) == sent
     if method == "PUT":
-        assert asked.params["filename"] == "a b.txt"
-        assert asked.query["@microsoft.graph.conflictBehavior"] == params.get("if_there", "rename")
+        assert request.params["filename"] == "a b.txt"
+        assert request.query["@microsoft.graph.conflictBehavior"] == params.get("if_there", "rename")
     await outcomes(ctx, vendor, lambda: reaction.function(ctx, reaction.params(**params)), body=REFUSAL)
 
 
@@ -140,8 +142,8 @@ async def test_a_file_from_the_web_is_fetched_without_the_token(ctx, vendor):
 async def test_folders_and_those_in_them(ctx, vendor):
     page = {"value": [folder("a", 0, 1), item("x")], "@odata.nextLink": f"{GRAPH}/me/drive/root/children?$skip=1"}
     rest = {"value": [folder("c")]}
-    vendor.on("GET", "/me/drive/root/children", lambda asked: rest if "$skip" in asked.query else page)
+    vendor.on("GET", "/me/drive/root/children", lambda request: rest if "$skip" in request.query else page)
     vendor.on("GET", "/me/drive/items/{driveItem-id}/children", {"value": [folder("b")]})
-    assert [(one.value, one.label) for one in await service.pickers["folders"](ctx, {})] == [
+    assert [(entry.value, entry.label) for entry in await service.pickers["folders"](ctx, {})] == [
         ("root", "/"), ("a", "/a"), ("c", "/c"), ("b", "/a/b"),
     ]  # fmt: skip

@@ -171,8 +171,8 @@ async def rain_expected(
     # https://open-meteo.com/en/docs: `hourly`, `forecast_hours`
     query = {"hourly": "precipitation,precipitation_probability", "forecast_hours": str(hours)}
     answer = await _asked(ctx, place, units, query | {"timeformat": "unixtime"})
-    told = parse(Hours, answer.get("hourly"), "Open-Meteo")
-    for at, fallen, chance in zip(told.time, told.precipitation, told.precipitation_probability, strict=False):
+    body = parse(Hours, answer.get("hourly"), "Open-Meteo")
+    for at, fallen, chance in zip(body.time, body.precipitation, body.precipitation_probability, strict=False):
         likely = 100 if chance is None else chance  # not every weather model tells it
         if (fallen or 0) >= amount and likely >= probability:
             rain = RainExpected(place=answer["place"], starts=at, precipitation=fallen or 0, probability=likely)
@@ -203,9 +203,9 @@ async def _daily(
 ) -> Events[Forecast]:
     if planned := daily(ctx.state, time, timezone):
         today = datetime.now(planned.tzinfo).date()  # also when it is told late
-        told = await forecast(ctx, place, units, timezone, today + timedelta(days=ahead))
-        if condition in ("any", told.condition):
-            yield Event(planned.date().isoformat(), told, planned)
+        days = await forecast(ctx, place, units, timezone, today + timedelta(days=ahead))
+        if condition in ("any", days.condition):
+            yield Event(planned.date().isoformat(), days, planned)
 
 
 async def conditions(ctx: Context, place: str, units: str) -> Conditions:
@@ -234,7 +234,7 @@ async def forecast(ctx: Context, place: str, units: str, zone: str, day: date) -
     answer = await _asked(ctx, place, units, query)
     columns = parse(dict[str, list[Any]], answer.get("daily"), "Open-Meteo")
     rows = (dict(zip(columns, values, strict=True)) for values in zip_longest(*columns.values()))
-    row = next((one for one in rows if one.get("time") == day.isoformat()), None)
+    row = next((row for row in rows if row.get("time") == day.isoformat()), None)
     if row is None:
         raise Permanent(f"Open-Meteo returned no forecast for {day}.")
     return parse(Forecast, {**row, "place": answer["place"], **_weather(row.get("weather_code"))}, "Open-Meteo")

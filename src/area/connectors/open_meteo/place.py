@@ -42,13 +42,13 @@ class Found(BaseModel):
     def lies_in(self, area: str) -> bool:
         """Whether it is in a country or region."""
         areas = (self.country, self.country_code, self.admin1, self.admin2, self.admin3, self.admin4)
-        return area.casefold() in (one.casefold() for one in areas)
+        return area.casefold() in (area.casefold() for area in areas)
 
 
 def on_earth(place: str) -> str:
     """Validate the place: coordinates must be in range."""
-    found = COORDINATES.fullmatch(place)
-    if found and (abs(float(found[1])) > 90 or abs(float(found[2])) > 180):
+    match = COORDINATES.fullmatch(place)
+    if match and (abs(float(match[1])) > 90 or abs(float(match[2])) > 180):
         raise ValueError("Enter the latitude (-90 to 90) first, then the longitude (-180 to 180).")
     return place
 
@@ -57,8 +57,8 @@ async def locate(ctx: Context, place: str) -> Spot:
     """Resolve `place`: coordinates, or a name that is looked up once. Raises `Permanent` unless there is exactly one
     match.
     """
-    if found := COORDINATES.fullmatch(place):
-        return Spot(place.strip(), float(found[1]), float(found[2]))
+    if match := COORDINATES.fullmatch(place):
+        return Spot(place.strip(), float(match[1]), float(match[2]))
     known = ctx.state.get("spot")
     if not known or known["place"] != place:
         known = {"place": place, **(await _look_up(ctx, place))}
@@ -72,19 +72,19 @@ async def _look_up(ctx: Context, place: str) -> dict[str, Any]:
     query = {"name": name, "count": "20", "language": "en", "format": "json"}
     answer = parse(dict[str, Any], await ctx.http.get(GEOCODING, params=query), "Open-Meteo")
     every = parse(list[Found], answer.get("results", []), "Open-Meteo")
-    found = [one for one in every if all(one.lies_in(area) for area in areas)]
-    found = [one for one in found if one.name.casefold() == name.casefold()] or found
-    found.sort(key=lambda one: one.population, reverse=True)
-    if not found:
+    places = [place for place in every if all(place.lies_in(area) for area in areas)]
+    places = [place for place in places if place.name.casefold() == name.casefold()] or places
+    places.sort(key=lambda place: place.population, reverse=True)
+    if not places:
         others = f" There are {_listed(every)}." if every else " Check the spelling, or enter latitude and longitude."
         raise Permanent(f"Open-Meteo has no place {place!r}.{others}")
-    if len(found) > 1 and found[0].population < LARGER * max(found[1].population, 1):
+    if len(places) > 1 and places[0].population < LARGER * max(places[1].population, 1):
         raise Permanent(
-            f"Several places are called {place!r}: {_listed(found)}. Add the region or country after a comma, "
+            f"Several places are called {place!r}: {_listed(places)}. Add the region or country after a comma, "
             "or enter latitude and longitude."
         )
-    return {"name": found[0].label, "latitude": found[0].latitude, "longitude": found[0].longitude}
+    return {"name": places[0].label, "latitude": places[0].latitude, "longitude": places[0].longitude}
 
 
 def _listed(found: list[Found]) -> str:
-    return "; ".join(f"{one.label} ({one.latitude:.2f}, {one.longitude:.2f})" for one in found[:6])
+    return "; ".join(f"{place.label} ({place.latitude:.2f}, {place.longitude:.2f})" for place in found[:6])

@@ -51,11 +51,11 @@ SPRINGFIELDS = [
 ]  # fmt: skip
 
 
-def refusal(query: dict[str, str], asked: dict[str, list[str]]) -> str:
+def refusal(query: dict[str, str], request: dict[str, list[str]]) -> str:
     """Why Open-Meteo would answer 400."""
     known = {"current": CURRENT, "hourly": HOURLY, "daily": DAILY}
     wrong = [f"unknown parameter {name}" for name in set(query) - FORECAST]
-    wrong += [f"unknown variable {one}" for name, several in asked.items() for one in set(several) - known[name]]
+    wrong += [f"unknown variable {item}" for name, several in request.items() for item in set(several) - known[name]]
     wrong += [f"{name} is wrong" for name, values in UNITS.items() if name in query and query[name] not in values]
     if not -90 <= float(query["latitude"]) <= 90:
         wrong.append(f"Latitude must be in range of -90 to 90°. Given: {query['latitude']}")
@@ -80,28 +80,28 @@ class OpenMeteo(Double):
         self.hourly: dict[str, list[Any]] = {"uv_index": [1.0]}
         self.daily_code = 63
 
-    def search(self, asked: Asked) -> Any:
-        assert set(asked.query) <= {"name", "count", "format", "language", "apikey", "countryCode"}
-        found = self.places.get(asked.query["name"], [])
-        return {"generationtime_ms": 0.5} | ({"results": found} if found else {})
+    def search(self, request: Asked) -> Any:
+        assert set(request.query) <= {"name", "count", "format", "language", "apikey", "countryCode"}
+        result = self.places.get(request.query["name"], [])
+        return {"generationtime_ms": 0.5} | ({"results": result} if result else {})
 
     def forecast(self, request: Asked) -> Any:
         query = dict(request.query)
-        asked = {name: query[name].split(",") for name in ("current", "hourly", "daily") if name in query}
-        if reason := refusal(query, asked):
+        sent = {name: query[name].split(",") for name in ("current", "hourly", "daily") if name in query}
+        if reason := refusal(query, sent):
             return Answer(400, {"error": True, "reason": reason})
         answer: dict[str, Any] = {"latitude": 48.86, "longitude": 2.36, "utc_offset_seconds": 0, "timezone": "GMT"}
         stamp = int(self.time.timestamp())
-        if "current" in asked:
-            answer["current"] = {"time": stamp, "interval": 900} | {name: self.now[name] for name in asked["current"]}
-        if "hourly" in asked:
+        if "current" in sent:
+            answer["current"] = {"time": stamp, "interval": 900} | {name: self.now[name] for name in sent["current"]}
+        if "hourly" in sent:
             count = int(query["forecast_hours"])
             answer["hourly"] = {"time": [stamp + 3600 * hour for hour in range(count)]} | {
-                name: (self.hourly[name] + [0.0] * count)[:count] for name in asked["hourly"]
+                name: (self.hourly[name] + [0.0] * count)[:count] for name in sent["hourly"]
             }
-        if "daily" in asked:
+        if "daily" in sent:
             days = [(self.time.date() + timedelta(days=n)).isoformat() for n in range(int(query["forecast_days"]))]
-            answer["daily"] = {"time": days} | {name: [0.5 + n for n in range(len(days))] for name in asked["daily"]}
+            answer["daily"] = {"time": days} | {name: [0.5 + n for n in range(len(days))] for name in sent["daily"]}
             answer["daily"]["weather_code"] = [0, self.daily_code, 3]
             answer["daily"]["sunrise"] = [f"{day}T08:1{n}" for n, day in enumerate(days)]
             answer["daily"]["sunset"] = [f"{day}T17:0{n}" for n, day in enumerate(days)]
@@ -216,7 +216,7 @@ async def test_rain_is_expected_once(ctx, double, clock):
     assert not await watch.look()
     double.time += timedelta(hours=5)
     double.hourly = {"precipitation": [0.5], "precipitation_probability": [None]}
-    assert [one.data.starts for one in await watch.look()] == [double.time]
+    assert [item.data.starts for item in await watch.look()] == [double.time]
 
 
 async def test_forecasts_are_told_at_their_time(ctx, double, clock):
@@ -242,7 +242,7 @@ async def test_forecasts_are_told_at_their_time(ctx, double, clock):
     assert not await today.look()
     clock.shift(timedelta(days=1))
     double.time += timedelta(days=1)
-    assert [one.id for one in await today.look()] == ["2026-11-24"]
+    assert [item.id for item in await today.look()] == ["2026-11-24"]
 
 
 async def test_a_forecast_missed_or_failed_is_told_late_and_once(ctx, double, clock):
@@ -256,7 +256,7 @@ async def test_a_forecast_missed_or_failed_is_told_late_and_once(ctx, double, cl
     double.works()
     clock.move_to(START + timedelta(days=2))
     double.time = now()
-    assert [(one.id, str(one.data.day)) for one in await watch.look()] == [("2026-11-24", "2026-11-26")]
+    assert [(item.id, str(item.data.day)) for item in await watch.look()] == [("2026-11-24", "2026-11-26")]
     assert not await watch.look()
 
 
@@ -278,7 +278,7 @@ async def test_only_when_the_forecast_calls_for_it(ctx, double, clock):
     assert not await watch.look(), "it is told once a day"
     clock.shift(timedelta(days=1))
     double.time += timedelta(days=1)
-    assert [one.data.condition for one in await watch.look()] == ["snow"]
+    assert [item.data.condition for item in await watch.look()] == ["snow"]
 
 
 async def test_a_name_is_looked_up_once(ctx, double, clock):
@@ -289,7 +289,7 @@ async def test_a_name_is_looked_up_once(ctx, double, clock):
     double.time = now()
     (event,) = await watch.look()
     assert event.data.place == "Paris, Île-de-France, France"
-    assert [one.route for one in double.asked].count("/search") == 1
+    assert [item.route for item in double.asked].count("/search") == 1
     assert double.asked[-1].query["latitude"] == "48.85341"
 
 

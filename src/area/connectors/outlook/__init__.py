@@ -173,7 +173,7 @@ def _message(subject: str, text: str, format: str, to: str, cc: str, bcc: str) -
     for field, people in {"toRecipients": to, "ccRecipients": cc, "bccRecipients": bcc}.items():
         if people:
             each = [{"name": box.name or box.address, "address": box.address} for box in mailboxes(people)]
-            message[field] = [{"emailAddress": one} for one in each]
+            message[field] = [{"emailAddress": address} for address in each]
     return message
 
 
@@ -184,8 +184,8 @@ async def folders(ctx: Context) -> list[Option]:
     options: list[Option] = []
     waiting = [("/me/mailFolders", "")]
     for path, above in waiting:
-        async for one in ctx.http.rows(path, _Folder, params={"$top": "100"}):
-            options.append(Option(one.id, f"{above}{one.name}"))
-            if one.folders and len(waiting) < FOLDERS:
-                waiting.append((quoted("/me/mailFolders/{}/childFolders", one.id), f"{above}{one.name} / "))
+        async for row in ctx.http.rows(path, _Folder, params={"$top": "100"}):
+            options.append(Option(row.id, f"{above}{row.name}"))
+            if row.folders and len(waiting) < FOLDERS:
+                waiting.append((quoted("/me/mailFolders/{}/childFolders", row.id), f"{above}{row.name} / "))
     return options

@@ -46,17 +46,19 @@ async def test_a_mail_arrives(ctx, vendor):
     vendor.on("GET", route, {"value": [mail("a")]})
     assert await watch.ids(NOW) == []
     more = {"value": [mail("b", 1)], "@odata.nextLink": f"{GRAPH}/me/mailFolders/inbox/messages?$skip=1"}
-    vendor.on("GET", route, lambda asked: {"value": [mail("a")]} if "$skip" in asked.query else more)
+    vendor.on("GET", route, lambda request: {"value": [mail("a")]} if "$skip" in request.query else more)
     (event,) = await watch.look(NOW + timedelta(minutes=2))
     assert (event.id, event.data.to, event.data.from_name) == ("b", "ada@example.com, ada@example.com", "Ada")
     assert await watch.ids(NOW + timedelta(minutes=3)) == []
-    asked = vendor.asked[0]
-    assert asked.params == {"mailFolder-id": "inbox"}
-    since, _, sender = asked.query["$filter"].partition(" and ")
+    sent = vendor.asked[0]
+    assert sent.params == {"mailFolder-id": "inbox"}
+    since, _, sender = sent.query["$filter"].partition(" and ")
     assert (since, sender) == (
         "receivedDateTime ge 2026-11-23T08:50:00Z", "from/emailAddress/address eq 'o''hara@example.com'",
     )  # fmt: skip
-    assert {one.headers["Prefer"] for one in vendor.asked} == {'IdType="ImmutableId", outlook.body-content-type="text"'}
+    assert {item.headers["Prefer"] for item in vendor.asked} == {
+        'IdType="ImmutableId", outlook.body-content-type="text"'
+    }
 
 
 async def test_a_mail_is_flagged_once_however_old_it_is(ctx, vendor):
@@ -101,7 +103,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, sent):
     nothing = name in ("send_mail", "reply_to_mail")
     vendor.on(method, route, Answer(status=204 if nothing else 0, json=None if nothing else mail("a")))
     await reaction.function(ctx, reaction.params(**params))
-    assert [asked.json for asked in vendor.asked] == [sent]
+    assert [request.json for request in vendor.asked] == [sent]
     assert vendor.asked[0].params.get("message-id", "a/b") == "a/b"
     call = lambda: reaction.function(ctx, reaction.params(**params))  # noqa: E731
     await outcomes(ctx, vendor, call, body=REFUSAL, garbage=not nothing)
@@ -119,10 +121,10 @@ async def test_folders_and_those_in_them(ctx, vendor):
     first = {"id": "a", "displayName": "Inbox", "childFolderCount": 1}
     page = {"value": [first], "@odata.nextLink": f"{GRAPH}/me/mailFolders?$skip=1"}
     rest = {"value": [{"id": "c", "displayName": "Sent", "childFolderCount": 0}]}
-    vendor.on("GET", "/me/mailFolders", lambda asked: rest if "$skip" in asked.query else page)
+    vendor.on("GET", "/me/mailFolders", lambda request: rest if "$skip" in request.query else page)
     inside = {"value": [{"id": "b", "displayName": "Work", "childFolderCount": 0}]}
     vendor.on("GET", "/me/mailFolders/{mailFolder-id}/childFolders", inside)
-    assert [(one.value, one.label) for one in await service.pickers["folders"](ctx, {})] == [
+    assert [(item.value, item.label) for item in await service.pickers["folders"](ctx, {})] == [
         ("a", "Inbox"), ("c", "Sent"), ("b", "Inbox / Work"),
     ]  # fmt: skip
 

@@ -50,10 +50,10 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.status == 429 and reset.isdecimal() and "retry-after" not in response.headers:
         return Retry("Reddit takes no more requests just now.", timedelta(seconds=int(reset) + 1), parks=True)
-    for code, said, *_ in lookup("json.errors", body, ()) if response.status < 400 else ():
-        if wait := WAIT.search(said) if code == "RATELIMIT" else None:
-            return Retry(f"Reddit: {said}", timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))
-        return Permanent(f"Reddit: {said} ({code})")
+    for code, message, *_ in lookup("json.errors", body, ()) if response.status < 400 else ():
+        if wait := WAIT.search(message) if code == "RATELIMIT" else None:
+            return Retry(f"Reddit: {message}", timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))
+        return Permanent(f"Reddit: {message} ({code})")
     return None
 
 
@@ -144,10 +144,10 @@ async def item_kept(ctx: Context, kind: Kept = "saved") -> Events[Thing]:
     if "me" not in ctx.state:
         ctx.state["me"] = await ctx.http.get("/api/v1/me", str, at="name")
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}: the last saved comes first, and no row says when
-    things = [one async for one in ctx.http.rows(f"/user/{ctx.state['me']}/{kind}", Thing, most=100)]
+    things = [row async for row in ctx.http.rows(f"/user/{ctx.state['me']}/{kind}", Thing, most=100)]
     known = set(ctx.state.get("newest", []))
     # what comes after those that were there is old, also when it comes into view because another was taken away
-    for thing in reversed([*takewhile(lambda one: one.id not in known, things)]):
+    for thing in reversed([*takewhile(lambda post: post.id not in known, things)]):
         yield Event(thing.id, thing)
     ctx.state["newest"] = [thing.id for thing in things[:50]]
 

@@ -69,14 +69,14 @@ async def test_each_thing_is_told_once(ctx, vendor, name, params, path, query):
             listing(post("pin", -9999, stickied=True), after="a"),
             listing(post("new"), post("older", -999), after="b"),
         )
-        vendor.on("GET", path, lambda asked: second if "after" in asked.query else first)
+        vendor.on("GET", path, lambda request: second if "after" in request.query else first)
     (event,) = await watch.look()
     assert (event.id, event.data.title, event.data.text, event.data.author) == ("t3_new", "T", "Hi", "bob")
     assert event.data.url == "https://www.reddit.com/r/s/comments/new/t/"
-    asked = vendor.asked[-1]
-    sent = {key: value for key, value in asked.query.items() if key not in ("after", "limit")}
+    requests = vendor.asked[-1]
+    sent = {key: value for key, value in requests.query.items() if key not in ("after", "limit")}
     assert sent == {"raw_json": "1", **query}
-    assert asked.headers["User-Agent"].startswith("web:area-server:")
+    assert requests.headers["User-Agent"].startswith("web:area-server:")
     assert await watch.look() == []
     await outcomes(ctx, vendor, watch.look)
 
@@ -119,9 +119,9 @@ async def test_reactions(ctx, vendor, name, params, path, answer, form):
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
 
-    made = await call()
+    created = await call()
     assert dict(vendor.asked[-1].form) == form
-    assert name == "save" or made.url.startswith("https://www.reddit.com/r/s/comments/x/t/")
+    assert name == "save" or created.url.startswith("https://www.reddit.com/r/s/comments/x/t/")
     await outcomes(ctx, vendor, call, garbage=name != "save")
 
 
@@ -156,9 +156,11 @@ async def test_what_is_no_post_is_refused(ctx):
 async def test_subreddits_to_choose_from(ctx, vendor):
     row = {"kind": "t5", "data": {"display_name": "s1", "title": "S"}}
     vendor.on(
-        "GET", "/subreddits/mine/subscriber", lambda asked: listing(row, after=None if "after" in asked.query else "a")
+        "GET",
+        "/subreddits/mine/subscriber",
+        lambda request: listing(row, after=None if "after" in request.query else "a"),
     )
-    assert [(one.value, one.hint) for one in await service.pickers["subreddits"](ctx, {})] == [("s1", "S")] * 2
+    assert [(item.value, item.hint) for item in await service.pickers["subreddits"](ctx, {})] == [("s1", "S")] * 2
 
 
 async def test_who_agreed(ctx):

@@ -113,15 +113,15 @@ async def subscribe(ctx: Context, hook: Hook, kind: str, model: type[BaseModel])
         "query ($topics: [WebhookSubscriptionTopic!])"
         " { webhookSubscriptions(first: 100, topics: $topics) { nodes { id uri } } }"
     )
-    for one in (await _ask(ctx, query, topics=[kind]))["webhookSubscriptions"]["nodes"]:
-        if one["uri"] == hook.url:
-            return Subscription(one["id"], secret=secret)
+    for node in (await _ask(ctx, query, topics=[kind]))["webhookSubscriptions"]["nodes"]:
+        if node["uri"] == hook.url:
+            return Subscription(node["id"], secret=secret)
     signature = "$topic: WebhookSubscriptionTopic!, $webhookSubscription: WebhookSubscriptionInput!"
-    wanted = {"uri": hook.url, "includeFields": list(model.model_json_schema()["properties"])}
-    given = {"topic": kind, "webhookSubscription": wanted}
+    body = {"uri": hook.url, "includeFields": list(model.model_json_schema()["properties"])}
+    variables = {"topic": kind, "webhookSubscription": body}
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/webhookSubscriptionCreate
-    made = await _make(ctx, "webhookSubscriptionCreate", signature, "webhookSubscription", **given)
-    return Subscription(made.id, secret=secret)
+    created = await _make(ctx, "webhookSubscriptionCreate", signature, "webhookSubscription", **variables)
+    return Subscription(created.id, secret=secret)
 
 
 @happened.unsubscribe
@@ -139,9 +139,9 @@ async def create_customer(
     tags: Annotated[list[str], param("Tags", ["newsletter"])] = [],  # noqa: B006 - each call has its own
 ) -> Made:
     """Create a customer. Fails if one with the same e-mail address exists."""
-    wanted = {"email": email, "firstName": first_name, "lastName": last_name, "tags": tags}
+    body = {"email": email, "firstName": first_name, "lastName": last_name, "tags": tags}
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/customerCreate
-    return await _make(ctx, "customerCreate", "$input: CustomerInput!", "customer", input=wanted)
+    return await _make(ctx, "customerCreate", "$input: CustomerInput!", "customer", input=body)
 
 
 @service.reaction("Create a product", on_crash="fail")
@@ -152,9 +152,9 @@ async def create_product(
     vendor: Annotated[str, param("Vendor", "Acme")] = "",
 ) -> Made:
     """Create a draft product, to price and publish in Shopify."""
-    wanted = {"title": title, "descriptionHtml": description, "vendor": vendor, "status": "DRAFT"}
+    body = {"title": title, "descriptionHtml": description, "vendor": vendor, "status": "DRAFT"}
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/productCreate
-    return await _make(ctx, "productCreate", "$product: ProductCreateInput!", "product", product=wanted)
+    return await _make(ctx, "productCreate", "$product: ProductCreateInput!", "product", product=body)
 
 
 @service.reaction("Add tags", idempotent="same")
@@ -183,11 +183,11 @@ async def _make(ctx: Context, name: str, signature: str, thing: str, **variables
 
 async def _change(ctx: Context, name: str, signature: str, wanted: str, **variables: Any) -> dict[str, Any]:
     """Run a mutation. User errors come in `userErrors`, beside the data."""
-    given = ", ".join(f"{key}: ${key}" for key in variables)
-    query = f"mutation ({signature}) {{ {name}({given}) {{ {wanted} userErrors {{ message }} }} }}"
+    arguments = ", ".join(f"{key}: ${key}" for key in variables)
+    query = f"mutation ({signature}) {{ {name}({arguments}) {{ {wanted} userErrors {{ message }} }} }}"
     answer = parse(dict[str, Any], (await _ask(ctx, query, **variables)).get(name), "Shopify")
     if answer["userErrors"]:
-        raise Permanent(f"Shopify says: {'; '.join(one['message'] for one in answer['userErrors'])}")
+        raise Permanent(f"Shopify says: {'; '.join(user_error['message'] for user_error in answer['userErrors'])}")
     return answer
 
 

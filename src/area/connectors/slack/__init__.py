@@ -46,8 +46,8 @@ HISTORY, MANAGE = ("channels:history", "groups:history"), ("channels:manage", "g
 
 
 def _hello(request: Request) -> Reply | None:
-    told = request.json()  # https://docs.slack.dev/reference/events/url_verification
-    return Reply(str(lookup("challenge", told, ""))) if lookup("type", told) == "url_verification" else None
+    answer = request.json()  # https://docs.slack.dev/reference/events/url_verification
+    return Reply(str(lookup("challenge", answer, ""))) if lookup("type", answer) == "url_verification" else None
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
@@ -59,8 +59,8 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
         return Permanent(f"Unexpected response from Slack to {method}.")
     error = body.get("error") or "no reason"
     needed = f", {body['needed']} is needed: connect Slack again" if body.get("needed") else ""
-    said = f"Slack answered {method} with {error}{needed}."
-    return Retry(said, parks=error == "ratelimited") if error in BUSY else Permanent(said)
+    message = f"Slack answered {method} with {error}{needed}."
+    return Retry(message, parks=error == "ratelimited") if error in BUSY else Permanent(message)
 
 
 service = Service(
@@ -166,14 +166,14 @@ async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bot
 @service.poll("New reaction in a channel", every=EVERY, scopes=(*HISTORY, "reactions:read"))
 async def reaction_added(ctx: Context, channel: Channel, emoji: OnlyEmoji = "") -> Events[Reaction]:
     """Triggers for each new reaction to one of the latest 100 messages of a channel the app was added to."""
-    query, wanted = {"channel": channel, "limit": "100"}, emoji.strip(":")
+    query, name = {"channel": channel, "limit": "100"}, emoji.strip(":")
     # https://docs.slack.dev/reference/methods/conversations.history
     for row in await ctx.http.get("/conversations.history", list[dict[str, Any]], at="messages", params=query):
-        for one in row.get("reactions", ()):
-            for by in one["users"] if wanted in ("", one["name"]) else ():
-                told = await _told(ctx, channel, row)
-                told |= {"emoji": one["name"], "by": by, "by_name": await _name(ctx, by)}
-                yield Event(f"{channel}:{row['ts']}:{one['name']}:{by}", parse(Reaction, told, "Slack"))
+        for reaction in row.get("reactions", ()):
+            for by in reaction["users"] if name in ("", reaction["name"]) else ():
+                message = await _told(ctx, channel, row)
+                message |= {"emoji": reaction["name"], "by": by, "by_name": await _name(ctx, by)}
+                yield Event(f"{channel}:{row['ts']}:{reaction['name']}:{by}", parse(Reaction, message, "Slack"))
 
 
 @service.poll("New channel", every=SELDOM)

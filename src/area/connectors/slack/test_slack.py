@@ -33,7 +33,7 @@ async def vendor():
         double.on(
             "GET",
             "/users.info",
-            lambda asked: Answer(json={"ok": True, "user": {"name": asked.query["user"].lower()}}, unchecked=OLD),
+            lambda request: Answer(json={"ok": True, "user": {"name": request.query["user"].lower()}}, unchecked=OLD),
         )
         yield double
 
@@ -62,13 +62,13 @@ async def test_a_message_fires_once(vendor, ctx):
     assert await watch.ids() == []
     new = [message(2), message(3, subtype="channel_join"), message(4, bot_id="B1", subtype="bot_message"), message(1)]
     pages = {None: page("messages", *new[:2], cursor="next"), "next": page("messages", *new[2:], message(0))}
-    vendor.on("GET", "/conversations.history", lambda asked: pages[asked.query.get("cursor")])
+    vendor.on("GET", "/conversations.history", lambda request: pages[request.query.get("cursor")])
     events = await watch.look()
     assert [event.id for event in events] == [f"C1:{ts(1)}", f"C1:{ts(2)}"]
     assert events[0].data.user_name == ADA.lower()
     assert events[0].at == START + timedelta(minutes=1)
     assert await watch.ids() == []
-    assert len([one for one in vendor.asked if one.route == "/users.info"]) == 1
+    assert len([item for item in vendor.asked if item.route == "/users.info"]) == 1
     robots = Watch(ctx, service.actions["message_posted"], channel="C1", bots=True)
     await robots.look()
     vendor.on("GET", "/conversations.history", page("messages", message(5, bot_id="B1", username="robot", user=None)))
@@ -84,22 +84,24 @@ async def test_a_reaction_fires_once_for_each_who_reacts(vendor, ctx):
 
     vendor.on("GET", "/conversations.history", reacted(eyes=[ADA]))
     every = Watch(ctx, service.actions["reaction_added"], channel="C1")
-    one = Watch(ctx, service.actions["reaction_added"], channel="C1", emoji=":tada:")
-    assert await every.ids() == await one.ids() == []
+    watch = Watch(ctx, service.actions["reaction_added"], channel="C1", emoji=":tada:")
+    assert await every.ids() == await watch.ids() == []
     vendor.on("GET", "/conversations.history", reacted(eyes=[ADA, GRACE], tada=[ADA]))
     assert await every.ids() == [f"C1:{ts(0)}:eyes:{GRACE}", f"C1:{ts(0)}:tada:{ADA}"]
-    assert await one.ids() == [f"C1:{ts(0)}:tada:{ADA}"]
-    assert await every.ids() == await one.ids() == []
+    assert await watch.ids() == [f"C1:{ts(0)}:tada:{ADA}"]
+    assert await every.ids() == await watch.ids() == []
 
 
 async def test_a_channel_and_a_member_fire_once(vendor, ctx):
-    made = {"id": "C1", "name": "old", "created": int(START.timestamp()) - 9999}
-    vendor.on("GET", "/conversations.list", page("channels", made))
+    result = {"id": "C1", "name": "old", "created": int(START.timestamp()) - 9999}
+    vendor.on("GET", "/conversations.list", page("channels", result))
     vendor.on("GET", "/users.list", page("members", {"id": ADA, "name": "ada"}))
     channels, people = (Watch(ctx, service.actions[name]) for name in ("channel_created", "member_joined"))
     assert await channels.ids() == await people.ids() == []
     vendor.on(
-        "GET", "/conversations.list", page("channels", made, {**made, "id": "C2", "created": int(START.timestamp())})
+        "GET",
+        "/conversations.list",
+        page("channels", result, {**result, "id": "C2", "created": int(START.timestamp())}),
     )
     robot, gone = {"id": "UB", "name": "b", "is_bot": True}, {"id": "UG", "name": "g", "deleted": True}
     vendor.on(
@@ -115,13 +117,13 @@ async def test_what_is_sent(vendor, ctx):
     vendor.on(
         "POST", "/chat.postMessage", Answer(json=posted, unchecked="an answer may hold more or less of the message")
     )
-    made = await act(ctx, service.reactions["post_message"], channel="C1", text="*hi* & <b>", thread="1.2")
-    assert made.ts == posted["ts"]
+    result = await act(ctx, service.reactions["post_message"], channel="C1", text="*hi* & <b>", thread="1.2")
+    assert result.ts == posted["ts"]
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "text": "*hi* & <b>", "thread_ts": "1.2"}
     direct = service.reactions["send_direct_message"]
     vendor.on("POST", "/conversations.open", {"ok": True, "channel": {"id": "D069C7QFK"}})
     await direct.function(ctx, direct.params(user=ADA, text="hi"))
-    assert [dict(one.form) for one in vendor.asked[-2:]] == [{"users": ADA}, {"channel": "D069C7QFK", "text": "hi"}]
+    assert [dict(item.form) for item in vendor.asked[-2:]] == [{"users": ADA}, {"channel": "D069C7QFK", "text": "hi"}]
     await act(ctx, service.reactions["add_reaction"], channel="C1", ts="1.2", emoji=":eyes:")
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "timestamp": "1.2", "name": "eyes"}
     await act(ctx, service.reactions["set_topic"], channel="C1", topic="t")
@@ -134,11 +136,14 @@ async def test_what_is_sent(vendor, ctx):
 async def test_pickers_read_every_page(vendor, ctx):
     rows = [{"id": f"C{n}", "name": f"n{n}", "is_member": n == 0} for n in range(2)]
     pages = {None: page("channels", rows[0], cursor="2"), "2": page("channels", rows[1])}
-    vendor.on("GET", "/conversations.list", lambda asked: pages[asked.query.get("cursor")])
+    vendor.on("GET", "/conversations.list", lambda request: pages[request.query.get("cursor")])
     options = await service.pickers["channels"](ctx, {})
-    assert [(one.value, one.label, one.hint) for one in options] == [("C0", "#n0", ""), ("C1", "#n1", "not a member")]
+    assert [(option.value, option.label, option.hint) for option in options] == [
+        ("C0", "#n0", ""),
+        ("C1", "#n1", "not a member"),
+    ]
     vendor.on("GET", "/users.list", page("members", {"id": ADA, "name": "ada", "real_name": "Ada L"}))
-    assert [one.label for one in await service.pickers["people"](ctx, {})] == ["Ada L"]
+    assert [item.label for item in await service.pickers["people"](ctx, {})] == ["Ada L"]
 
 
 async def test_who_is_connected(vendor, ctx):
@@ -170,16 +175,16 @@ def test_who_signed_it():
     )
     signature = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
     headers = {"X-Slack-Signature": signature, "X-Slack-Request-Timestamp": stamp}
-    asked = replace(delivery(body=body, headers=headers), received_at=datetime.fromtimestamp(int(stamp) + 60, UTC))
+    request = replace(delivery(body=body, headers=headers), received_at=datetime.fromtimestamp(int(stamp) + 60, UTC))
     check = service.inbound.verify.check
-    check(asked, secret, Nothing())
+    check(request, secret, Nothing())
     wrong = ({**headers, "X-Slack-Signature": ""}, {**headers, "X-Slack-Signature": "v0=" + "0" * 64}, {})
-    for one in (*(replace(delivery(body=body, headers=some), received_at=asked.received_at) for some in wrong),
-                replace(asked, received_at=datetime.fromtimestamp(int(stamp) + 600, UTC))):  # fmt: skip
+    for item in (*(replace(delivery(body=body, headers=some), received_at=request.received_at) for some in wrong),
+                replace(request, received_at=datetime.fromtimestamp(int(stamp) + 600, UTC))):  # fmt: skip
         with pytest.raises(Refused):
-            check(one, secret, Nothing())
+            check(item, secret, Nothing())
     with pytest.raises(Refused):
-        check(asked, "", Nothing())
+        check(request, "", Nothing())
 
 
 async def test_refusals(vendor, ctx):
@@ -187,12 +192,12 @@ async def test_refusals(vendor, ctx):
         return await act(ctx, service.reactions["post_message"], channel="C1", text="t")
 
     await outcomes(ctx, vendor, post)
-    for error, wanted in (
+    for error, expected in (
         ("channel_not_found", Permanent), ("fatal_error", Retry), ("ratelimited", Retry),
         ("token_expired", AuthExpired), ("invalid_auth", AuthExpired), ("token_revoked", AuthExpired),
     ):  # fmt: skip
         vendor.fails(200, {"ok": False, "error": error})
-        with pytest.raises(wanted):
+        with pytest.raises(expected):
             await post()
     vendor.fails(200, {"ok": False, "error": "missing_scope", "needed": "chat:write", "provided": "users:read"})
     with pytest.raises(Permanent, match="missing_scope, chat:write is needed"):

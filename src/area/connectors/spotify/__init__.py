@@ -67,7 +67,7 @@ service = Service(
 # https://developer.spotify.com/documentation/web-api/reference/get-followed
 service.options("artists", "/me/following", params={"type": "artist", "limit": "50"}, pages=FOLLOWED)
 # https://developer.spotify.com/documentation/web-api/reference/get-a-users-available-devices
-service.options("devices", "/me/player/devices", hint="type", where=lambda one: one["id"], pages=Pages("devices"))
+service.options("devices", "/me/player/devices", hint="type", where=lambda device: device["id"], pages=Pages("devices"))
 # https://developer.spotify.com/documentation/web-api/reference/get-a-list-of-current-users-playlists
 service.options("playlists", "/me/playlists")
 
@@ -151,19 +151,19 @@ async def artist_released(ctx: Context, artist: Artist) -> Events[Album]:
 @service.reaction("Save a track", scopes=("user-library-modify",), idempotent="same")
 async def save_track(ctx: Context, track: Wanted) -> Track:
     """Save a track to your liked songs."""
-    one = await _track(ctx, track)
+    target = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/save-library-items
-    await ctx.http.call("PUT", "/me/library", params={"uris": one.uri})
-    return one
+    await ctx.http.call("PUT", "/me/library", params={"uris": target.uri})
+    return target
 
 
 @service.reaction("Add a track to a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
 async def add_to_playlist(ctx: Context, track: Wanted, playlist: Playlist) -> Track:
     """Add a track to the end of a playlist."""
-    one = await _track(ctx, track)
+    target = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-items-to-playlist
-    await ctx.http.post(quoted("/playlists/{}/items", playlist), json={"uris": [one.uri]})
-    return one
+    await ctx.http.post(quoted("/playlists/{}/items", playlist), json={"uris": [target.uri]})
+    return target
 
 
 @service.reaction("Create a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
@@ -177,10 +177,10 @@ async def create_playlist(ctx: Context, *, name: Name, description: About = "", 
 @service.reaction("Add a track to the queue", on_crash="fail", scopes=PLAY)
 async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Track:
     """Add a track to the queue, to play next. Spotify Premium only."""
-    one = await _track(ctx, track)
+    target = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-to-queue
-    await ctx.http.call("POST", "/me/player/queue", params=without_blanks(uri=one.uri, device_id=device))
-    return one
+    await ctx.http.call("POST", "/me/player/queue", params=without_blanks(uri=target.uri, device_id=device))
+    return target
 
 
 @service.reaction("Start playback", scopes=PLAY, idempotent="same")
@@ -203,8 +203,8 @@ async def pause_playback(ctx: Context, device: Device = "") -> None:
 
 async def _events(rows: AsyncIterator[dict[str, Any]]) -> Events[Track]:
     async for row in rows:
-        if told := row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
-            track, at = parse(Track, told, "Spotify"), lookup("added_at played_at", row)
+        if item := row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
+            track, at = parse(Track, item, "Spotify"), lookup("added_at played_at", row)
             yield Event(f"{track.uri} {at}", track, parse(datetime | None, at, "Spotify"))
 
 

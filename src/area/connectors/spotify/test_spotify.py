@@ -19,7 +19,9 @@ def mend(document):
     """https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migration-guide."""
     paths = document["paths"]
     items = paths["/playlists/{playlist_id}/items"] = paths.pop("/playlists/{playlist_id}/tracks")
-    next(one for one in items["get"]["parameters"] if one.get("name") == "limit")["schema"]["maximum"] = 50
+    next(parameter for parameter in items["get"]["parameters"] if parameter.get("name") == "limit")["schema"][
+        "maximum"
+    ] = 50
     row = document["components"]["schemas"]["PlaylistTrackObject"]["properties"]
     row["item"] = row.pop("track")
     document["components"]["schemas"]["CursorPagingObject"]["properties"]["next"]["nullable"] = True  # as its text says
@@ -34,7 +36,7 @@ def mend(document):
     }
     # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums: 10 at most
     albums = paths["/artists/{id}/albums"]["get"]["parameters"]
-    place = next(at for at, one in enumerate(albums) if one.get("$ref", "").endswith("QueryLimit"))
+    place = next(at for at, item in enumerate(albums) if item.get("$ref", "").endswith("QueryLimit"))
     albums[place] = {"in": "query", "name": "limit", "schema": {"type": "integer", "minimum": 1, "maximum": 10}}
 
 
@@ -55,8 +57,8 @@ async def ctx(vendor):
 
 def track(name: str = ID, **more):
     urls = {"spotify": f"https://open.spotify.com/track/{name}"}
-    made = {"id": name, "name": "Imagine", "uri": f"spotify:track:{name}", "type": "track", "external_urls": urls}
-    return made | {"artists": [{"id": "a", "name": "John"}], **more}
+    result = {"id": name, "name": "Imagine", "uri": f"spotify:track:{name}", "type": "track", "external_urls": urls}
+    return result | {"artists": [{"id": "a", "name": "John"}], **more}
 
 
 def at(minutes: int) -> str:
@@ -97,7 +99,7 @@ async def test_each_track_is_told_once(ctx, vendor, name, params, path, row):
     snapshot = "2"
     if name == "track_added":  # at the end, on a second page
         vendor.on(
-            "GET", path, lambda asked: page([new], 50) if asked.query["offset"] == "50" else page([old], more=True)
+            "GET", path, lambda request: page([new], 50) if request.query["offset"] == "50" else page([old], more=True)
         )
     else:
         vendor.on("GET", path, sheet([new, old, older]))
@@ -106,7 +108,7 @@ async def test_each_track_is_told_once(ctx, vendor, name, params, path, row):
     before = len(vendor.asked)
     assert await watch.look() == []
     if name == "track_added":
-        assert [asked.route for asked in vendor.asked[before:]] == ["/playlists/{playlist_id}"]
+        assert [request.route for request in vendor.asked[before:]] == ["/playlists/{playlist_id}"]
     await outcomes(ctx, vendor, watch.look)
 
 
@@ -115,20 +117,20 @@ async def test_of_a_long_playlist_the_end_counts(ctx, vendor):
     vendor.on("GET", "/playlists/{playlist_id}", {"snapshot_id": "1"})
     gone = {"added_at": None, "item": None}
 
-    def shown(asked):
-        told = page([gone], int(asked.query["offset"]), more=True, total=5000)
-        return Answer(json=told, unchecked="what is gone is null")
+    def shown(request):
+        answer = page([gone], int(request.query["offset"]), more=True, total=5000)
+        return Answer(json=answer, unchecked="what is gone is null")
 
     vendor.on("GET", "/playlists/{playlist_id}/items", shown)
     assert await watch.look() == []
-    offsets = [asked.query["offset"] for asked in vendor.asked if asked.route.endswith("items")]
+    offsets = [request.query["offset"] for request in vendor.asked if request.route.endswith("items")]
     assert (offsets[:2], len(offsets), offsets[-1]) == (["0", "4050"], 20, "4950")
 
 
 async def test_an_artist_releases_something(ctx, vendor):
     watch = Watch(ctx, service.actions["artist_released"], artist="A")
     shown = {"album": [album("old", "1999")], "single": [album("last year", "2025-01-01")]}
-    vendor.on("GET", "/artists/{id}/albums", lambda asked: page(shown[asked.query["include_groups"]]))
+    vendor.on("GET", "/artists/{id}/albums", lambda request: page(shown[request.query["include_groups"]]))
     assert await watch.look() == []
     shown["single"].insert(0, album("new", now().date().isoformat()))
     shown["album"].insert(0, album("seen late", (now() - timedelta(days=3)).date().isoformat()))
@@ -164,9 +166,9 @@ async def test_reactions(ctx, vendor, name, params, method, route, query, body):
         return await reaction.function(ctx, reaction.params(**params))
 
     await call()
-    asked = vendor.asked[-1]
-    assert (asked.method, asked.route, dict(asked.query)) == (method, route, query)
-    assert (asked.json if asked.body else None) == body
+    request = vendor.asked[-1]
+    assert (request.method, request.route, dict(request.query)) == (method, route, query)
+    assert (request.json if request.body else None) == body
     await outcomes(ctx, vendor, call, garbage="playback" not in name)
 
 
@@ -182,14 +184,18 @@ async def test_what_is_no_track_is_refused(ctx, vendor, name, params):
 
 
 async def test_what_can_be_chosen(ctx, vendor):
-    rows = lambda asked: page([{"id": "p", "name": "P"}], int(asked.query["offset"]), more=asked.query["offset"] == "0")  # noqa: E731
+    def rows(request):
+        return page([{"id": "p", "name": "P"}], int(request.query["offset"]), more=request.query["offset"] == "0")
+
     vendor.on("GET", "/me/playlists", rows)
-    told = {None: cursor([{"id": "a", "name": "A"}], "b"), "b": cursor([{"id": "b", "name": "A"}])}
-    vendor.on("GET", "/me/following", lambda asked: {"artists": told[asked.query.get("after")]})
+    answer = {None: cursor([{"id": "a", "name": "A"}], "b"), "b": cursor([{"id": "b", "name": "A"}])}
+    vendor.on("GET", "/me/following", lambda sent: {"artists": answer[sent.query.get("after")]})
     devices = [{"id": "d", "name": "Kitchen", "type": "Speaker"}]
     vendor.on("GET", "/me/player/devices", {"devices": devices})
-    found = {name: [(one.value, one.label) for one in await pick(ctx, {})] for name, pick in service.pickers.items()}
-    assert found == {"playlists": [("p", "P")] * 2, "artists": [("a", "A"), ("b", "A")], "devices": [("d", "Kitchen")]}
+    result = {
+        name: [(item.value, item.label) for item in await pick(ctx, {})] for name, pick in service.pickers.items()
+    }
+    assert result == {"playlists": [("p", "P")] * 2, "artists": [("a", "A"), ("b", "A")], "devices": [("d", "Kitchen")]}
 
 
 async def test_who_agreed_has_an_address_that_nobody_verified(ctx, vendor):

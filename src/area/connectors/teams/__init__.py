@@ -131,8 +131,8 @@ async def create_channel(
 ) -> ChannelMade:
     """Create a channel that everyone in the team can see."""
     # https://learn.microsoft.com/graph/api/channel-post
-    made = {"displayName": name, "description": description, "membershipType": "standard"}
-    return await ctx.http.post(quoted("/teams/{}/channels", team), ChannelMade, json=made)
+    result = {"displayName": name, "description": description, "membershipType": "standard"}
+    return await ctx.http.post(quoted("/teams/{}/channels", team), ChannelMade, json=result)
 
 
 async def _post(ctx: Context, path: str, text: str, format: str) -> Message:
@@ -148,8 +148,8 @@ async def chats(ctx: Context) -> list[Option]:
     """The user's chats, by their topic or by who is in them."""
     # https://learn.microsoft.com/graph/api/chat-list
     rows = ctx.http.rows("/me/chats", params={"$expand": "members"})
-    return [Option(one["id"], one.get("topic") or _members(one), one.get("chatType") or "") async for one in rows]
+    return [Option(row["id"], row.get("topic") or _members(row), row.get("chatType") or "") async for row in rows]
 
 
 def _members(chat: dict[str, Any]) -> str:
-    return ", ".join(one.get("displayName") or "?" for one in chat.get("members") or []) or str(chat["id"])
+    return ", ".join(member.get("displayName") or "?" for member in chat.get("members") or []) or str(chat["id"])

@@ -57,10 +57,10 @@ async def test_a_message_is_posted_in_a_channel(ctx, vendor):
     news = {"value": [message("a"), *SHOWN, {"id": "x", "@removed": {}}], "@odata.deltaLink": f"{link}$deltatoken=1"}
     by_token = {None: begin, "0": Answer(json=news, unchecked="@removed is left out of the description")}
 
-    def answer(asked):
-        if "$skiptoken" in asked.query:
+    def answer(request):
+        if "$skiptoken" in request.query:
             return last
-        return by_token.get(asked.query.get("$deltatoken"), last)
+        return by_token.get(request.query.get("$deltatoken"), last)
 
     vendor.on("GET", f"{MESSAGES}/delta", answer)
     assert await watch.look(NOW) == []
@@ -73,7 +73,7 @@ async def test_a_message_is_posted_in_a_channel(ctx, vendor):
     # a place that Graph has forgotten: the same messages are shown again, and one that was missed
     gone = Answer(410, {"error": {"code": "syncStateNotFound", "message": "Gone"}})
     again = {"value": [message("b", 1), message("c", 2)], "@odata.deltaLink": f"{link}$deltatoken=2"}
-    vendor.on("GET", f"{MESSAGES}/delta", lambda asked: gone if asked.query.get("$deltatoken") else again)
+    vendor.on("GET", f"{MESSAGES}/delta", lambda sent: gone if sent.query.get("$deltatoken") else again)
     assert await watch.ids(NOW + timedelta(minutes=3)) == ["c"]
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
 
@@ -112,8 +112,8 @@ async def test_what_is_listed(ctx, vendor, name, params, route, shown):
 async def test_reactions(ctx, vendor, name, params, route, sent):
     reaction = service.reactions[name]
     vendor.on("POST", route, Answer(201, channel("b") if name == "create_channel" else message("b")))
-    made = await reaction.function(ctx, reaction.params(**params))
-    assert (made.id, vendor.asked[0].json) == ("b", sent)
+    created = await reaction.function(ctx, reaction.params(**params))
+    assert (created.id, vendor.asked[0].json) == ("b", sent)
     await outcomes(ctx, vendor, lambda: reaction.function(ctx, reaction.params(**params)), body=REFUSAL)
 
 
@@ -131,8 +131,8 @@ async def test_reactions(ctx, vendor, name, params, route, sent):
 async def test_options_over_two_pages(ctx, vendor, picker, route, rows, labels):
     address = f"{GRAPH}{route.replace('{team-id}', 'T')}?$skip=1"
     first = {"value": rows[:1], "@odata.nextLink": address}
-    vendor.on("GET", route, lambda asked: {"value": rows[1:]} if "$skip" in asked.query else first)
-    assert [one.label for one in await service.pickers[picker](ctx, {"team": "T"})] == labels
+    vendor.on("GET", route, lambda request: {"value": rows[1:]} if "$skip" in request.query else first)
+    assert [item.label for item in await service.pickers[picker](ctx, {"team": "T"})] == labels
 
 
 async def test_channels_wait_for_their_team(ctx, vendor):

@@ -67,7 +67,7 @@ service = Service(
     ),
     refusal=_refusal,
     # https://core.telegram.org/bots/api#getupdates: all before `offset` is acknowledged
-    pages=Pages("result", lambda told: (lookup("result.-1.update_id", told) or -1) + 1, cursor="offset", most=1000),
+    pages=Pages("result", lambda answer: (lookup("result.-1.update_id", answer) or -1) + 1, cursor="offset", most=1000),
 )
 
 Chat = Annotated[str, param("Chat ID, or @name of a public group or channel", "-1001234567890", pattern=ID)]
@@ -113,14 +113,14 @@ async def message_received(ctx: Context) -> Events[Message]:
 
     Telegram keeps messages for a day while AREA is down, and each message is acknowledged once its run is stored.
     """
-    wanted: dict[str, Any] = {"allowed_updates": ["message", "channel_post"]}
+    params: dict[str, Any] = {"allowed_updates": ["message", "channel_post"]}
     if "begun" not in ctx.state:
-        async for _ in ctx.http.rows("/getUpdates", method="POST", json=wanted | {"offset": -1}):
+        async for _ in ctx.http.rows("/getUpdates", method="POST", json=params | {"offset": -1}):
             pass  # what waited before is forgotten
         ctx.state["begun"] = True
         await ctx.save()
     while True:  # nothing for 50 s ends the list; after a quiet week Telegram counts from a lower number
-        async for row in ctx.http.rows("/getUpdates", method="POST", json=wanted | {"timeout": 50}, timeout=60):
+        async for row in ctx.http.rows("/getUpdates", method="POST", json=params | {"timeout": 50}, timeout=60):
             if message := lookup("message channel_post", row):
                 at = datetime.fromtimestamp(message["date"], UTC)
                 yield Event(f"{message['chat']['id']}:{message['message_id']}", _read(message), at)
@@ -190,14 +190,18 @@ def _read(message: dict[str, Any]) -> Message:
     """https://core.telegram.org/bots/api#message."""
     chat, sender = message["chat"], lookup("from sender_chat chat", message)
     text = lookup("text caption", message, "")
-    kind = next((one for one in (*MEDIA, *OTHERS) if one in message), "text" if text else "other")
+    kind = next((item for item in (*MEDIA, *OTHERS) if item in message), "text" if text else "other")
     file = max(message.get("photo", ()), key=lambda size: size["width"], default=message.get(kind))
-    begun = [one["length"] for one in message.get("entities", ()) if (one["type"], one["offset"]) == ("bot_command", 0)]
+    begun = [
+        entity["length"]
+        for entity in message.get("entities", ())
+        if (entity["type"], entity["offset"]) == ("bot_command", 0)
+    ]
     length = begun[0] if begun else 0  # /light@home_bot; it is ASCII, so that lengths in UTF-16 are in characters
     command, rest = text[1:length].partition("@")[0], text[length:].strip() if length else ""
-    told = {"kind": "command" if length else kind, "text": text, "command": command, "arguments": rest, "file": file}
-    told |= {"chat_name": _name(chat), "private": chat["type"] == "private", "sender": _name(sender), "who": sender}
-    return parse(Message, message | told, "Telegram")
+    fields = {"kind": "command" if length else kind, "text": text, "command": command, "arguments": rest, "file": file}
+    fields |= {"chat_name": _name(chat), "private": chat["type"] == "private", "sender": _name(sender), "who": sender}
+    return parse(Message, message | fields, "Telegram")
 
 
 def _name(one: dict[str, Any]) -> str:

@@ -48,10 +48,10 @@ class Queue:
     def __init__(self, waiting: list[dict], *batches: list[dict]) -> None:
         self.waiting, self.batches = waiting, [*batches]
 
-    def __call__(self, asked: Asked) -> dict:
-        offset = asked.json.get("offset", 0)
-        kept = self.waiting[offset:] if offset < 0 else [one for one in self.waiting if one["update_id"] >= offset]
-        self.waiting = kept or (self.batches.pop(0) if asked.json.get("timeout") and self.batches else [])
+    def __call__(self, request: Asked) -> dict:
+        offset = request.json.get("offset", 0)
+        stored = self.waiting[offset:] if offset < 0 else [item for item in self.waiting if item["update_id"] >= offset]
+        self.waiting = stored or (self.batches.pop(0) if request.json.get("timeout") and self.batches else [])
         return {"ok": True, "result": self.waiting}
 
 
@@ -96,7 +96,7 @@ async def test_each_message_fires_once_and_is_acknowledged_when_it_is_stored(ven
     ) as events:  # after a crash they come again, by the same names
         assert [(await anext(events)).id for _ in range(2)] == ["-100:10", "-100:11"]
         assert (await anext(events)).id == "-100:5"  # after a quiet week Telegram counts from anywhere
-        assert [one.json.get("offset") for one in vendor.asked[-3:]] == [None, 12, None]
+        assert [item.json.get("offset") for item in vendor.asked[-3:]] == [None, 12, None]
 
 
 async def test_a_bot_that_somebody_else_reads_is_told(vendor, ctx):
@@ -150,7 +150,7 @@ async def test_a_pin_and_a_change_of_members_fire_once(vendor, ctx):
     vendor.on("POST", "/getChatMemberCount", {"ok": True, "result": 10})
     (other,) = await members.look()
     assert other.id != event.id
-    assert [one.json["chat_id"] for one in vendor.asked[:2]] == ["@home_group", -100]
+    assert [item.json["chat_id"] for item in vendor.asked[:2]] == ["@home_group", -100]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ async def test_what_is_sent(vendor, ctx, name, params, sent):
     for path in ("/sendMessage", "/sendPhoto", "/editMessageText"):
         vendor.on("POST", path, {"ok": True, "result": message(9)})
     vendor.on("POST", "/pinChatMessage", {"ok": True, "result": True})
-    made = await act(ctx, service.reactions[name], **params)
-    assert made.message_id == 9
+    result = await act(ctx, service.reactions[name], **params)
+    assert result.message_id == 9
     assert vendor.asked[-1].json == sent
 
 

@@ -57,9 +57,9 @@ async def test_each_thing_is_told_once(ctx, todoist, name, params, path, field, 
     todoist.on(
         "GET",
         path,
-        lambda asked: {
-            field: [new if "cursor" in asked.query else old],
-            "next_cursor": None if "cursor" in asked.query else "next",
+        lambda request: {
+            field: [new if "cursor" in request.query else old],
+            "next_cursor": None if "cursor" in request.query else "next",
         },
     )
     (event,) = await watch.look()
@@ -101,20 +101,20 @@ async def test_reactions(ctx, todoist, name, params, path, body):
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
 
-    made = await call()
-    first, asked = todoist.asked[-1].headers["X-Request-Id"], todoist.asked[-1]
-    assert (asked.path, asked.json, len(first)) == (path, body, 36)
+    created = await call()
+    first, request = todoist.asked[-1].headers["X-Request-Id"], todoist.asked[-1]
+    assert (request.path, request.json, len(first)) == (path, body, 36)
     await call()
     assert todoist.asked[-1].headers["X-Request-Id"] == first
     await outcomes(ctx, todoist, call, garbage=name != "complete_task")
     if name == "quick_add":
-        assert (made.due, made.url) == ("2026-11-23", "https://app.todoist.com/app/task/6X7rM8997g3RQmvh")
+        assert (created.due, created.url) == ("2026-11-23", "https://app.todoist.com/app/task/6X7rM8997g3RQmvh")
 
 
 async def test_projects_to_choose_from(ctx, todoist):
-    page = lambda asked: {"results": [PROJECT], "next_cursor": None if "cursor" in asked.query else "next"}  # noqa: E731
+    page = lambda request: {"results": [PROJECT], "next_cursor": None if "cursor" in request.query else "next"}  # noqa: E731
     todoist.on("GET", "/projects", page)
-    assert [(one.value, one.label) for one in await service.pickers["projects"](ctx, {})] == [("p", "Home")] * 2
+    assert [(item.value, item.label) for item in await service.pickers["projects"](ctx, {})] == [("p", "Home")] * 2
 
 
 async def test_who_agreed(ctx, todoist):

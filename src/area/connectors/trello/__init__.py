@@ -115,9 +115,9 @@ def card_archived(request: Request, board: Board) -> Events[Change]:
 async def _subscribe(ctx: Context, board: str, hook: Hook) -> Subscription:
     secret = ctx.credential.secret.get_secret_value()
     # https://developer.atlassian.com/cloud/trello/rest/api-group-tokens/#api-tokens-token-webhooks-get
-    for one in await ctx.http.get(f"/tokens/{ctx.credential.token.get_secret_value()}/webhooks"):
-        if (one["callbackURL"], one["idModel"]) == (hook.url, board):
-            return Subscription(one["id"], secret=secret)
+    for item in await ctx.http.get(f"/tokens/{ctx.credential.token.get_secret_value()}/webhooks"):
+        if (item["callbackURL"], item["idModel"]) == (hook.url, board):
+            return Subscription(item["id"], secret=secret)
     body = {"callbackURL": hook.url, "idModel": board, "description": "AREA"}
     # https://developer.atlassian.com/cloud/trello/rest/api-group-webhooks/#api-webhooks-post
     return Subscription((await ctx.http.post("/webhooks", json=body))["id"], secret=secret)

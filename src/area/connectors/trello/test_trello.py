@@ -167,16 +167,16 @@ async def test_reactions(ctx, trello, name, params, method, path, body):
         return await reaction.function(ctx, reaction.params(**params))
 
     assert (await call()).id == CARD["id"]
-    asked = trello.asked[-1]
-    assert (asked.method, asked.path, asked.json) == (method, path, body)
+    request = trello.asked[-1]
+    assert (request.method, request.path, request.json) == (method, path, body)
     await outcomes(ctx, trello, call)
 
 
 async def test_pickers(ctx, trello):
     trello.on("GET", "/members/{idMember}/boards", [{"id": BOARD, "name": "Home"}])
     trello.on("GET", "/boards/{idBoard}/lists", [{"id": LIST, "name": "To do"}])
-    assert [(one.value, one.label) for one in await service.pickers["boards"](ctx, {})] == [(BOARD, "Home")]
-    assert [(one.value, one.label) for one in await service.pickers["lists"](ctx, {"board": BOARD})] == [
+    assert [(item.value, item.label) for item in await service.pickers["boards"](ctx, {})] == [(BOARD, "Home")]
+    assert [(item.value, item.label) for item in await service.pickers["lists"](ctx, {"board": BOARD})] == [
         (LIST, "To do")
     ]
     assert await service.pickers["lists"](ctx, {}) == []

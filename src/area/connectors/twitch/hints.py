@@ -54,14 +54,14 @@ def _hint(kind: str, version: str, *who: str) -> Hint:
         user = ctx.state.get("id") or await user_id(ctx, params.model_dump().get("channel", ""))
         # https://dev.twitch.tv/docs/api/reference#get-eventsub-subscriptions: those that have ended are shown for days
         pages = Pages("data", next="pagination.cursor", cursor="after")
-        async for one in ctx.http.app.rows(SUBSCRIPTIONS, pages=pages, params={"user_id": user}):
-            if lookup("transport.callback", one) == hook.url and one["status"] in STANDING:
-                return Subscription(one["id"], now() + CHECKED)
+        async for row in ctx.http.app.rows(SUBSCRIPTIONS, pages=pages, params={"user_id": user}):
+            if lookup("transport.callback", row) == hook.url and row["status"] in STANDING:
+                return Subscription(row["id"], now() + CHECKED)
         transport = {"method": "webhook", "callback": hook.url, "secret": hook.secret}
         body = {"type": kind, "version": version, "condition": dict.fromkeys(who, user), "transport": transport}
         # https://dev.twitch.tv/docs/api/reference#create-eventsub-subscription
-        made = await ctx.http.app.post(SUBSCRIPTIONS, Made, at="data.0", json=body)
-        return Subscription(made.id, now() + CHECKED)
+        created = await ctx.http.app.post(SUBSCRIPTIONS, Made, at="data.0", json=body)
+        return Subscription(created.id, now() + CHECKED)
 
     verify = Verify(f"HMAC-SHA256 in {HEAD}Signature", _check, uses_secret=True)
     return Hint(verify, subscribe, _unsubscribe, handshake=_challenge, signs_all=True, over=_revoked)

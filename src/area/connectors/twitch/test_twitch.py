@@ -22,7 +22,7 @@ OTHER = {"id": "2", "login": "bob", "display_name": "Bob"}
 @pytest.fixture
 async def vendor():
     async with Double(None, at="https://api.twitch.tv/helix") as double:
-        double.on("GET", "/users", lambda asked: {"data": [OTHER if "login" in asked.query else ME]})
+        double.on("GET", "/users", lambda request: {"data": [OTHER if "login" in request.query else ME]})
         yield double
 
 
@@ -75,15 +75,15 @@ async def test_each_thing_is_told_once(ctx, vendor, name, params, path, row, que
         vendor.on(
             "GET",
             path,
-            lambda asked: second if "after" in asked.query else {"data": [newest], "pagination": {"cursor": "c"}},
+            lambda request: second if "after" in request.query else {"data": [newest], "pagination": {"cursor": "c"}},
         )
     assert {event.data.id for event in await watch.look()} == {"new", "newest"}
     assert await watch.look() == []
-    asked = vendor.asked[-1]
-    assert query.items() <= dict(asked.query).items()
-    assert asked.headers["Client-Id"] == "client"
-    assert ("started_at" in asked.query) is (name == "clip_created")
-    assert sum(one.path == "/users" for one in vendor.asked) <= 1
+    sent = vendor.asked[-1]
+    assert query.items() <= dict(sent.query).items()
+    assert sent.headers["Client-Id"] == "client"
+    assert ("started_at" in sent.query) is (name == "clip_created")
+    assert sum(item.path == "/users" for item in vendor.asked) <= 1
     await outcomes(ctx, vendor, watch.look)
 
 
@@ -109,12 +109,12 @@ async def test_reactions(ctx, vendor, name, params, method, path, answer, query,
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
 
-    made = await call()
-    asked = vendor.asked[-1]
-    assert (asked.method, asked.path, dict(asked.query)) == (method, path, query)
-    assert (asked.json if asked.body else None) == body
+    created = await call()
+    request = vendor.asked[-1]
+    assert (request.method, request.path, dict(request.query)) == (method, path, query)
+    assert (request.json if request.body else None) == body
     if name == "create_clip":
-        assert (made.url, made.edit_url) == ("https://clips.twitch.tv/c", "https://e")
+        assert (created.url, created.edit_url) == ("https://clips.twitch.tv/c", "https://e")
     await outcomes(ctx, vendor, call)
 
 
@@ -142,9 +142,9 @@ async def test_what_there_is_not(ctx, vendor, name, params, said):
 async def test_channels_to_choose_from(ctx, vendor):
     row = {"broadcaster_id": "2", "broadcaster_login": "bob", "broadcaster_name": "Bob"}
     pages = {None: {"data": [row], "pagination": {"cursor": "c"}}, "c": {"data": [row], "pagination": {}}}
-    vendor.on("GET", "/channels/followed", lambda asked: pages[asked.query.get("after")])
-    found = [(one.value, one.label) for one in await service.pickers["channels"](ctx, {})]
-    assert found == [("ada", "Ada"), ("bob", "Bob"), ("bob", "Bob")]
+    vendor.on("GET", "/channels/followed", lambda request: pages[request.query.get("after")])
+    results = [(item.value, item.label) for item in await service.pickers["channels"](ctx, {})]
+    assert results == [("ada", "Ada"), ("bob", "Bob"), ("bob", "Bob")]
 
 
 @pytest.mark.parametrize(("more", "verified"), [({"email": "ada@example.com"}, True), ({}, False)])
@@ -176,15 +176,15 @@ class EventSub:
         self.kept = []
         self.followed = True  # whether the user let this client read the followers
 
-    def listed(self, asked):
-        assert not set(asked.query) - {"user_id", "after"}, "of status, type and user_id only one may be asked for"
-        rows = [one for one in self.kept if asked.query["user_id"] in one["condition"].values()]
-        if "after" not in asked.query:
+    def listed(self, request):
+        assert not set(request.query) - {"user_id", "after"}, "of status, type and user_id only one may be asked for"
+        rows = [item for item in self.kept if request.query["user_id"] in item["condition"].values()]
+        if "after" not in request.query:
             return {"data": rows[:1], "pagination": {"cursor": "c"} if rows[1:] else {}}
         return {"data": rows[1:], "pagination": {}}
 
-    def made(self, asked):
-        body = asked.json
+    def made(self, request):
+        body = request.json
         kind, how = (body["type"], body["version"]), body["transport"]
         to = urlsplit(how["callback"])
         if (to.scheme, to.port or 443) != ("https", 443) or not 10 <= len(how["secret"]) <= 100:
@@ -193,22 +193,22 @@ class EventSub:
             return Answer(400, json={"message": "invalid condition"})
         if kind[0] == "channel.follow" and not self.followed:
             return Answer(403, json={"message": "subscription missing proper authorization"})
-        same = [one for one in self.kept if (one["type"], one["condition"]) == (kind[0], body["condition"])]
-        same = [one for one in same if one["status"] == "enabled"]
-        if any(one["transport"]["callback"] == how["callback"] for one in same):
+        same = [item for item in self.kept if (item["type"], item["condition"]) == (kind[0], body["condition"])]
+        same = [item for item in same if item["status"] == "enabled"]
+        if any(item["transport"]["callback"] == how["callback"] for item in same):
             return Answer(409, json={"message": "subscription already exists"})
         if len(same) == 3:
             return Answer(429, json={"message": "too many of them"})
-        made = {**body, "id": f"s{len(self.kept)}", "status": "webhook_callback_verification_pending"}
-        made["transport"] = {"method": "webhook", "callback": how["callback"]}
-        self.kept.append(made)
-        return Answer(202, json={"data": [made], "total": len(self.kept)})
+        result = {**body, "id": f"s{len(self.kept)}", "status": "webhook_callback_verification_pending"}
+        result["transport"] = {"method": "webhook", "callback": how["callback"]}
+        self.kept.append(result)
+        return Answer(202, json={"data": [result], "total": len(self.kept)})
 
-    def ended(self, asked):
-        found = [one for one in self.kept if one["id"] == asked.query["id"]]
-        if not found:
+    def ended(self, request):
+        results = [item for item in self.kept if item["id"] == request.query["id"]]
+        if not results:
             return Answer(404, json={"message": "subscription not found"})
-        self.kept.remove(found[0])
+        self.kept.remove(results[0])
         return Answer(204)
 
 
@@ -232,24 +232,24 @@ async def eventsub(vendor):
     ],
 )
 async def test_twitch_is_asked_to_tell_of_it(eventsub, name, params, kind, condition):
-    hint, asked = service.actions[name].hint, service.actions[name].params(**params)
-    made = await hint.subscribe(eventsub.ctx, asked, HOOK)
-    (kept,) = eventsub.kept
-    assert (made.id, kept["type"], kept["condition"]) == (kept["id"], kind, condition)
+    hint, request = service.actions[name].hint, service.actions[name].params(**params)
+    created = await hint.subscribe(eventsub.ctx, request, HOOK)
+    (stored,) = eventsub.kept
+    assert (created.id, stored["type"], stored["condition"]) == (stored["id"], kind, condition)
     assert eventsub.double.asked[-1].json["transport"]["secret"] == HOOK.secret
-    assert timedelta(hours=23) < made.expires_at - now() <= timedelta(days=1), "it is seen to each day"
+    assert timedelta(hours=23) < created.expires_at - now() <= timedelta(days=1), "it is seen to each day"
     for status in ("webhook_callback_verification_pending", "enabled"):
-        kept["status"] = status
-        assert (await hint.subscribe(eventsub.ctx, asked, HOOK)).id == made.id, "it is found by its address"
-    kept["status"] = "notification_failures_exceeded"
-    anew = await hint.subscribe(eventsub.ctx, asked, HOOK)
-    assert anew.id != made.id, "what has ended does not count"
-    assert (await hint.subscribe(eventsub.ctx, asked, HOOK)).id == anew.id, "on the second page, too"
-    for one in (made.id, anew.id):
-        await hint.unsubscribe(eventsub.ctx, asked, HOOK, one)
+        stored["status"] = status
+        assert (await hint.subscribe(eventsub.ctx, request, HOOK)).id == created.id, "it is found by its address"
+    stored["status"] = "notification_failures_exceeded"
+    anew = await hint.subscribe(eventsub.ctx, request, HOOK)
+    assert anew.id != created.id, "what has ended does not count"
+    assert (await hint.subscribe(eventsub.ctx, request, HOOK)).id == anew.id, "on the second page, too"
+    for item in (created.id, anew.id):
+        await hint.unsubscribe(eventsub.ctx, request, HOOK, item)
     assert eventsub.kept == []
     with pytest.raises(Permanent):
-        await hint.unsubscribe(eventsub.ctx, asked, HOOK, made.id)
+        await hint.unsubscribe(eventsub.ctx, request, HOOK, created.id)
 
 
 async def test_what_eventsub_refuses(eventsub):
@@ -286,8 +286,8 @@ def test_what_eventsub_signs_is_taken_for_ten_minutes():
         (message("notification", event, Timestamp="2026-11-23T09:00:00Z"), "doesn't match"),
         (message("notification", event, Signature=""), "doesn't match"),
     ]
-    for request, said in refused:
-        with pytest.raises(Refused, match=said):
+    for request, sentence in refused:
+        with pytest.raises(Refused, match=sentence):
             hint.verify.check(request, HOOK.secret, Nothing())
     with pytest.raises(Refused, match="no secret"):
         hint.verify.check(message("notification", event, secret=""), "", Nothing())
@@ -300,12 +300,12 @@ def test_what_eventsub_signs_is_taken_for_ten_minutes():
 
 def test_what_eventsub_sends_beside_events():
     hint = service.actions["follower_gained"].hint
-    asked = message("webhook_callback_verification", {"challenge": "pogchamp-kappa-360noscope-vohiyo"})
-    hint.verify.check(asked, HOOK.secret, Nothing())
-    assert hint.handshake(asked) == Reply("pogchamp-kappa-360noscope-vohiyo", "text/plain", 200)
+    request = message("webhook_callback_verification", {"challenge": "pogchamp-kappa-360noscope-vohiyo"})
+    hint.verify.check(request, HOOK.secret, Nothing())
+    assert hint.handshake(request) == Reply("pogchamp-kappa-360noscope-vohiyo", "text/plain", 200)
     assert hint.signs_all
     with pytest.raises(Permanent):
         hint.handshake(message("webhook_callback_verification", {}))
     revoked = message("revocation", {"subscription": {"status": "authorization_revoked"}})
     event = message("notification", {"event": {}})
-    assert [(hint.handshake(one), hint.over(one)) for one in (revoked, event)] == [(None, True), (None, False)]
+    assert [(hint.handshake(item), hint.over(item)) for item in (revoked, event)] == [(None, True), (None, False)]

@@ -36,9 +36,11 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     """Errors come with status 200: https://www.mediawiki.org/wiki/API:Errors_and_warnings"""
     if response.status >= 400 or "/w/api.php" not in response.url or isinstance(body.get("query"), dict):
         return None
-    said = f"Wikipedia refuses: {lookup('error.info error.code', body, 'nothing that it documents is in its answer.')}"
+    message = (
+        f"Wikipedia refuses: {lookup('error.info error.code', body, 'nothing that it documents is in its answer.')}"
+    )
     passes = str(lookup("error.code", body)).startswith(PASSING)
-    return Retry(said, response.retry_after()) if passes else Permanent(said)
+    return Retry(message, response.retry_after()) if passes else Permanent(message)
 
 
 service = Service(

@@ -76,12 +76,12 @@ class Wikipedia(Double):
         row = {"revid": revid, "parentid": revid - 1, "pageid": 7, "ns": 0, "title": "Ada Lovelace", "user": "Jimbo"}
         self.rows.append({**row, "timestamp": stamp(at), "comment": "a source", "minor": False, **more})
 
-    def featured(self, asked: Asked) -> Any:
-        feed = self.feeds.get("/".join(asked.params.values()))
+    def featured(self, request: Asked) -> Any:
+        feed = self.feeds.get("/".join(request.params.values()))
         return feed or Answer(404, {"type": "Internal error", "title": "Not found"})
 
-    def query(self, asked: Asked) -> Any:
-        query = asked.query
+    def query(self, request: Asked) -> Any:
+        query = request.query
         module = query.get("list") or query["prop"]
         prefix = {"revisions": "rv", "usercontribs": "uc", "recentchanges": "rc", "categorymembers": "cm"}[module]
         assert set(query) <= COMMON | KNOWN[module]
@@ -155,8 +155,8 @@ async def test_an_edit_is_told_whole(ctx, double):
     double.rows[1].pop("user")
     double.size = 1
     action = service.actions["page_edited"]
-    found = action.function(ctx, action.params(language="fr", title="Ada Lovelace"), since)
-    oldest, newest = [event.data async for event in found]
+    result = action.function(ctx, action.params(language="fr", title="Ada Lovelace"), since)
+    oldest, newest = [event.data async for event in result]
     assert (newest.id, newest.size_change, newest.minor, newest.new) == ("10", 20, True, False)
     assert newest.url == "https://fr.wikipedia.org/wiki/Ada_Lovelace"
     assert newest.diff_url == "https://fr.wikipedia.org/wiki/Special:Diff/10"
@@ -197,7 +197,7 @@ async def test_which_changes_match(ctx, double, clock):
         double.row(revid, now(), title=title, comment=comment, type=kind, new=kind == "new", **sizes, **more)
     (event,) = await every.look()
     assert (event.id, event.data.size_change, event.data.new) == ("0", -6, False)
-    assert [(one.data.title, one.data.new) for one in await created.look()] == [("Physics of cats", True)]
+    assert [(item.data.title, item.data.new) for item in await created.look()] == [("Physics of cats", True)]
     assert double.asked[-1].query["rctype"] == "new"
 
 
@@ -207,8 +207,8 @@ async def test_no_change_is_left_out_when_there_are_too_many(ctx, double, clock)
     for revid in range(30):  # ten answers of two are read at one look
         double.row(revid, START + timedelta(minutes=2 * revid + 1), type="edit")
     clock.move_to(START + timedelta(minutes=70))
-    found = await watch.ids() + await watch.ids() + await watch.ids()
-    assert found == [str(revid) for revid in range(30)]
+    result = await watch.ids() + await watch.ids() + await watch.ids()
+    assert result == [str(revid) for revid in range(30)]
 
 
 async def test_a_look_that_is_cut_off_is_continued(ctx, double):
@@ -263,9 +263,9 @@ async def test_the_article_and_picture_of_the_day(ctx, double, clock):
     double.feeds = {"2026/11/23": {"tfa": TFA, "image": IMAGE}, "2026/11/24": {"tfa": TFA, "image": IMAGE}}
     for watch in (article, picture):
         assert not await watch.look()
-        asked = len(double.asked)
+        count = len(double.asked)
         assert not await watch.look()
-        assert len(double.asked) == asked, "asked once a day"
+        assert len(double.asked) == count, "asked once a day"
     clock.shift(timedelta(days=1))
     (event,) = await article.look()
     assert event.data == Article(

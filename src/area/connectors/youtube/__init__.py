@@ -149,10 +149,10 @@ async def video_found(
     query: Annotated[str, param("Words to search for", "selfhosting -shorts", min_length=1)],
 ) -> Events[Video]:
     """Triggers when a new video matches a search."""
-    wanted = SNIPPET | {"type": "video", "order": "date", "q": query}
-    wanted["publishedAfter"] = timestamp(since)
+    params = SNIPPET | {"type": "video", "order": "date", "q": query}
+    params["publishedAfter"] = timestamp(since)
     # https://developers.google.com/youtube/v3/docs/search/list
-    async for video in ctx.http.rows("/search", Video, params=wanted, most=50):
+    async for video in ctx.http.rows("/search", Video, params=params, most=50):
         yield Event(video.id, video, video.published_at)
 
 
@@ -229,17 +229,19 @@ async def subscribe(ctx: Context, channel: Channel) -> Done:
 async def channels(ctx: Context) -> list[Option]:
     """Your own channel, and those that you subscribe to."""
     mine = SNIPPET | {"mine": "true"}
-    own = [one async for one in ctx.http.rows("/channels", params=mine)]
-    others = [one async for one in ctx.http.rows("/subscriptions", params=mine | {"order": "alphabetical"}, most=500)]
-    return [Option(lookup("snippet.resourceId.channelId id", one), one["snippet"]["title"]) for one in own + others]
+    own = [row async for row in ctx.http.rows("/channels", params=mine)]
+    others = [row async for row in ctx.http.rows("/subscriptions", params=mine | {"order": "alphabetical"}, most=500)]
+    return [
+        Option(lookup("snippet.resourceId.channelId id", other), other["snippet"]["title"]) for other in own + others
+    ]
 
 
 async def _found(ctx: Context, channel: str, part: str) -> dict[str, Any]:
     """A channel by ID or handle, or the user's own. Raises `Permanent` if there is none."""
     which = {"mine": "true"} if not channel else {"forHandle" if channel.startswith("@") else "id": channel}
     # https://developers.google.com/youtube/v3/docs/channels/list
-    async for one in ctx.http.rows("/channels", params={"part": part, **which}):
-        return one
+    async for row in ctx.http.rows("/channels", params={"part": part, **which}):
+        return row
     raise Permanent(f"YouTube has no channel {channel}." if channel else "This account has no YouTube channel.")
 
 

@@ -25,8 +25,8 @@ async def _unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription
 
 async def _ask(ctx: Context, mode: str, topic: str, hook: Hook, **more: str) -> None:
     # https://pubsubhubbub.github.io/PubSubHubbub/pubsubhubbub-core-0.4.html#subscribing
-    asked = {"hub.mode": mode, "hub.topic": topic, "hub.callback": hook.url, "hub.verify": "async", **more}
-    await ctx.http.call("POST", HUB, data=asked)
+    request = {"hub.mode": mode, "hub.topic": topic, "hub.callback": hook.url, "hub.verify": "async", **more}
+    await ctx.http.call("POST", HUB, data=request)
 
 
 async def _channel(ctx: Context, channel: str) -> str:
@@ -34,8 +34,8 @@ async def _channel(ctx: Context, channel: str) -> str:
     if not channel.startswith("@"):
         return channel
     # https://developers.google.com/youtube/v3/docs/channels/list
-    async for one in ctx.http.rows("/channels", params={"part": "id", "forHandle": channel}, most=1):
-        return str(one["id"])
+    async for row in ctx.http.rows("/channels", params={"part": "id", "forHandle": channel}, most=1):
+        return str(row["id"])
     raise Permanent(f"YouTube has no channel {channel}.")
 
 

@@ -55,8 +55,8 @@ def item(name, added, published=None):
 def paged(vendor, route, shown):
     """The first of what is shown is on the first page, all others on the second."""
 
-    def answer(asked):
-        return {"items": shown[1:]} if "pageToken" in asked.query else {"items": shown[:1], "nextPageToken": "2"}
+    def answer(request):
+        return {"items": shown[1:]} if "pageToken" in request.query else {"items": shown[:1], "nextPageToken": "2"}
 
     vendor.on("GET", f"{V3}/{route}", answer)
     return shown
@@ -80,10 +80,10 @@ async def test_a_video_comes_to_a_playlist_once(ctx, vendor, name, params, playl
     assert event.data.thumbnail_url == "https://i.example/new.jpg"
     assert await watch.ids() == []
     assert vendor.asked[-1].query["playlistId"] == playlist
-    asked = [one for one in vendor.asked if one.route == f"{V3}/channels"]
-    assert len(asked) == (0 if name == "playlist_item_added" else 1), "asked once, and kept"
+    request = [entry for entry in vendor.asked if entry.route == f"{V3}/channels"]
+    assert len(request) == (0 if name == "playlist_item_added" else 1), "asked once, and kept"
     if name == "video_published":
-        assert asked[0].query["forHandle"] == "@youtube"
+        assert request[0].query["forHandle"] == "@youtube"
 
 
 async def test_a_search_finds_a_video_once(ctx, vendor):
@@ -117,8 +117,8 @@ async def test_somebody_subscribes_once(ctx, vendor):
 
 
 def thread(name, minutes):
-    told = {"textDisplay": "Hi", "authorDisplayName": "@ann", "videoId": VIDEO, "publishedAt": stamp(minutes)}
-    return {"id": name, "snippet": {"topLevelComment": {"id": name, "snippet": told}}}
+    answer = {"textDisplay": "Hi", "authorDisplayName": "@ann", "videoId": VIDEO, "publishedAt": stamp(minutes)}
+    return {"id": name, "snippet": {"topLevelComment": {"id": name, "snippet": answer}}}
 
 
 async def test_a_comment_is_written_once(ctx, vendor):
@@ -150,7 +150,7 @@ async def test_reactions(ctx, vendor):
     vendor.on("POST", f"{V3}/videos/rate", None)
     await act(ctx, rate, video=f"https://www.youtube.com/watch?app=desktop&v={VIDEO}&t=3", rating="none")
     assert dict(vendor.asked[-1].query) == {"id": VIDEO, "rating": "none"}
-    vendor.on("POST", f"{V3}/commentThreads", lambda asked: thread("c", 0))
+    vendor.on("POST", f"{V3}/commentThreads", lambda request: thread("c", 0))
     assert (await act(ctx, say, video=VIDEO, text="Hi")).id == "c"
     assert vendor.asked[-1].json["snippet"]["topLevelComment"] == {"snippet": {"textOriginal": "Hi"}}
     vendor.on("GET", f"{V3}/subscriptions", {})
@@ -172,14 +172,17 @@ def test_what_is_no_video_and_no_channel(wrong):
 
 async def test_pickers(ctx, vendor):
     vendor.on("GET", f"{V3}/channels", {"items": [{"id": OWN, "snippet": {"title": "Me"}}]})
-    paged(vendor, "playlists", [{"id": one, "snippet": {"title": one.upper()}} for one in "ab"])
+    paged(vendor, "playlists", [{"id": char, "snippet": {"title": char.upper()}} for char in "ab"])
     paged(
         vendor,
         "subscriptions",
-        [{"id": one, "snippet": {"title": one, "resourceId": {"channelId": f"UC{one}"}}} for one in "xy"],
+        [{"id": char, "snippet": {"title": char, "resourceId": {"channelId": f"UC{char}"}}} for char in "xy"],
     )
-    assert [(one.value, one.label) for one in await service.pickers["playlists"](ctx, {})] == [("a", "A"), ("b", "B")]
-    assert [one.value for one in await service.pickers["channels"](ctx, {})] == [OWN, "UCx", "UCy"]
+    assert [(entry.value, entry.label) for entry in await service.pickers["playlists"](ctx, {})] == [
+        ("a", "A"),
+        ("b", "B"),
+    ]
+    assert [entry.value for entry in await service.pickers["channels"](ctx, {})] == [OWN, "UCx", "UCy"]
 
 
 @pytest.mark.parametrize(
@@ -211,17 +214,19 @@ async def test_the_hub_is_asked_to_tell_of_videos(vendor, channel):
         connector(service, vendor, hub) as ctx,
     ):
         hub.on("POST", "/subscribe", Answer(status=202))
-        made = await hint.subscribe(ctx, params, HOOK)
-        assert made.id == TOPIC
-        assert timedelta(days=4, hours=23) < made.expires_at - datetime.now(UTC) <= timedelta(days=5)
+        created = await hint.subscribe(ctx, params, HOOK)
+        assert created.id == TOPIC
+        assert timedelta(days=4, hours=23) < created.expires_at - datetime.now(UTC) <= timedelta(days=5)
         same = {"hub.topic": TOPIC, "hub.callback": HOOK.url, "hub.verify": "async"}
-        asked = {"hub.mode": "subscribe", "hub.secret": "s3cret", "hub.lease_seconds": "432000"}
-        assert dict(hub.asked[0].form) == same | asked
+        request = {"hub.mode": "subscribe", "hub.secret": "s3cret", "hub.lease_seconds": "432000"}
+        assert dict(hub.asked[0].form) == same | request
         assert "Authorization" not in hub.asked[0].headers, "the hub is not the user's account"
-        assert (await hint.subscribe(ctx, params, HOOK)).id == made.id, "asked again, it is prolonged"
-        await hint.unsubscribe(ctx, params, HOOK, made.id)
+        assert (await hint.subscribe(ctx, params, HOOK)).id == created.id, "asked again, it is prolonged"
+        await hint.unsubscribe(ctx, params, HOOK, created.id)
         assert dict(hub.asked[-1].form) == same | {"hub.mode": "unsubscribe"}
-        assert [one.query["forHandle"] for one in vendor.asked] == ["@youtube"] * (2 if channel == "@youtube" else 0)
+        assert [entry.query["forHandle"] for entry in vendor.asked] == ["@youtube"] * (
+            2 if channel == "@youtube" else 0
+        )
         hub.on("POST", "/subscribe", Answer(status=400, body=b"Invalid parameter: hub.callback"))
         with pytest.raises(Permanent):
             await hint.subscribe(ctx, params, HOOK)
