@@ -79,7 +79,7 @@ async def notion():
         double.on("PATCH", "/v1/blocks/{block_id}/children", found({"object": "block", "id": "block-1"}))
         double.on("POST", "/v1/comments", {"object": "comment", "id": "comment-1"})
         yield double
-    assert all(one.headers["Notion-Version"] == "2025-09-03" for one in double.asked)
+    assert all(item.headers["Notion-Version"] == "2025-09-03" for item in double.asked)
 
 
 @pytest.fixture
@@ -97,16 +97,16 @@ async def test_each_page_is_told_once(ctx, notion, name):
     notion.on(
         "POST",
         "/v1/data_sources/{data_source_id}/query",
-        lambda asked: found(old) if "start_cursor" in asked.json else found(new, more="next"),
+        lambda request: found(old) if "start_cursor" in request.json else found(new, more="next"),
     )
     (event,) = await watch.look()
     assert (event.data.id, event.data.title, event.data.properties["Tags"]) == ("page-2", "Kale", ["a", "b"])
     assert event.data.properties == {"Name": "Kale", "Tags": ["a", "b"], "Price": 2.5, "Notes": "", "Due": "2026-11-23"}
     assert await watch.ids() == []
     stamp = "created_time" if name == "page_added" else "last_edited_time"
-    asked = notion.asked[-1].json
-    assert asked["sorts"] == [{"timestamp": stamp, "direction": "descending"}]
-    assert asked["filter"]["timestamp"] == stamp
+    sent = notion.asked[-1].json
+    assert sent["sorts"] == [{"timestamp": stamp, "direction": "descending"}]
+    assert sent["filter"]["timestamp"] == stamp
     new["last_edited_time"] = "2099-11-23T09:06:00.000Z"
     assert len(await watch.ids()) == (name == "page_updated")
     await outcomes(ctx, notion, watch.look, body=SAID)
@@ -161,8 +161,8 @@ async def test_reactions(ctx, notion, name, params, method, path, body):
         return await reaction.function(ctx, reaction.params(**params))
 
     assert (await call()).id
-    asked = notion.asked[-1]
-    assert (asked.method, asked.path, asked.json) == (method, path, body)
+    request = notion.asked[-1]
+    assert (request.method, request.path, request.json) == (method, path, body)
     await outcomes(ctx, notion, call, body=SAID)
     notion.fails(409, SAID)
     with pytest.raises(Retry):
@@ -183,14 +183,14 @@ async def test_pickers_turn_pages(ctx, notion):
         notion.on(
             "POST",
             "/v1/search",
-            lambda asked, a=first, b=second: found(b) if "start_cursor" in asked.json else found(a, more="c"),
+            lambda request, a=first, b=second: found(b) if "start_cursor" in request.json else found(a, more="c"),
         )
         options = await service.pickers[name](ctx, {})
-        assert [(one.value, one.label) for one in options] == [
+        assert [(option.value, option.label) for option in options] == [
             (first["id"], options[0].label),
             (second["id"], options[1].label),
         ]
-        assert {one.label for one in options} == {"Recipes" if name == "databases" else "Kale"}
+        assert {option.label for option in options} == {"Recipes" if name == "databases" else "Kale"}
 
 
 async def test_who_agreed(ctx, notion):

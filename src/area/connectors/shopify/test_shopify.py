@@ -32,8 +32,8 @@ every_action = pytest.mark.parametrize("name", HAPPENED)
 async def shop():
     async with Double(SHOPIFY, at=f"https://acme.myshopify.com{VERSIONED}") as double:
         yield double
-    for asked in double.asked:
-        assert asked.headers["X-Shopify-Access-Token"] == "shpat_1"
+    for request in double.asked:
+        assert request.headers["X-Shopify-Access-Token"] == "shpat_1"
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ async def ctx(shop):
     ):
         tokens.on("POST", "/access_token", {"access_token": "shpat_1", "scope": "read_orders", "expires_in": 86399})
         yield ctx
-    for asked in tokens.asked:
-        said = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "the-secret"}
-        assert dict(asked.form) == said
+    for request in tokens.asked:
+        message = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "the-secret"}
+        assert dict(request.form) == message
 
 
 def signed(body: bytes, secret: str = "the-secret") -> dict[str, str]:
@@ -86,19 +86,19 @@ async def test_what_is_not_signed_is_refused(ctx, name):
 async def test_it_subscribes_to_that_topic_once(ctx, shop, name):
     action, topic = service.actions[name], HAPPENED[name][0]
     there: list[dict[str, str]] = []
-    told = {
+    body = {
         "webhookSubscriptions": {"nodes": there},
         "webhookSubscriptionCreate": {"webhookSubscription": {"id": "gid://1"}, "userErrors": []},
         "webhookSubscriptionDelete": {"deletedWebhookSubscriptionId": "gid://0", "userErrors": []},
     }
-    shop.on("POST", API, lambda asked: {"data": {
-        name: answer for name, answer in told.items() if f"{name}(" in asked.json["query"]
+    shop.on("POST", API, lambda request: {"data": {
+        name: answer for name, answer in body.items() if f"{name}(" in request.json["query"]
     }})  # fmt: skip
     subscription = await action.on_subscribe(ctx, Nothing(), HOOK)
     assert (subscription.id, subscription.secret) == ("gid://1", "the-secret")
-    wanted = shop.asked[-1].json["variables"]
-    assert (wanted["topic"], wanted["webhookSubscription"]["uri"]) == (topic, HOOK.url)
-    assert set(HAPPENED[name][1]) <= set(wanted["webhookSubscription"]["includeFields"])
+    variables = shop.asked[-1].json["variables"]
+    assert (variables["topic"], variables["webhookSubscription"]["uri"]) == (topic, HOOK.url)
+    assert set(HAPPENED[name][1]) <= set(variables["webhookSubscription"]["includeFields"])
     there.append({"id": "gid://0", "uri": HOOK.url})
     assert (await action.on_subscribe(ctx, Nothing(), HOOK)).id == "gid://0"
     assert shop.asked[-1].json["variables"] == {"topics": [topic]}
@@ -126,8 +126,8 @@ async def test_it_subscribes_to_that_topic_once(ctx, shop, name):
 )  # fmt: skip
 async def test_reactions(ctx, shop, name, params, mutation, field, variables):
     reaction = service.reactions[name]
-    made = {"__typename": "Order", "id": "gid://shopify/Thing/1"}
-    shop.on("POST", API, {"data": {mutation: {field: made, "userErrors": []}}})
+    result = {"__typename": "Order", "id": "gid://shopify/Thing/1"}
+    shop.on("POST", API, {"data": {mutation: {field: result, "userErrors": []}}})
 
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
