@@ -112,6 +112,8 @@ $(BIN)/uv: | requirements.txt
 
 # Real servers for the connectors' tests, and a browser for the pages'. policy-rc.d keeps Debian from starting their services.
 PEERS := dovecot-imapd mosquitto radicale rabbitmq-server prometheus-alertmanager chromium-headless-shell nginx-light caddy
+# Mail servers that apt would install in place of others are unpacked, with the libraries that they need.
+UNPACKED := libnss-wrapper exim4-daemon-light libidn12 cyrus-imapd cyrus-common libical3 libxapian30 libpcre3
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
 	    policy=/usr/sbin/policy-rc.d; kept=; \
@@ -121,4 +123,13 @@ apt:
 	        </dev/null >/dev/null; } \
 	    || echo "$(PEERS) could not be installed; tests that need them are skipped." >&2; \
 	    if [ -n "$$kept" ]; then cp -p $$kept $$policy && rm $$kept; else rm -f $$policy; fi; \
+	fi
+	@peers=$(abspath $(VENV))/peers; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! [ -e $$peers/usr/sbin/exim4 -a -e $$peers/usr/sbin/cyrmaster ]; then \
+	    packages=$$(mktemp -d) && cd $$packages && mkdir -p $$peers && apt-get update -qq && \
+	    for package in $(UNPACKED); do \
+	        apt-get -o APT::Sandbox::User=root download -qq $$package >/dev/null && dpkg -x $${package}_*.deb $$peers \
+	        || echo "$$package could not be unpacked; tests that need it are skipped." >&2; \
+	    done; \
+	    chmod -f u-s $$peers/usr/sbin/exim4; rm -r $$packages; \
 	fi
