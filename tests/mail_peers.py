@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -241,6 +242,17 @@ class Cyrus:
     def delete(self, folder: str) -> None:
         with self.client() as client:
             assert client.delete(folder)[0] == "OK"
+
+    def make_anew(self, folder: str, content: bytes) -> None:
+        """Delete a folder, and make another of that name with one mail. It is numbered by seconds."""
+        self.delete(folder)
+        self.make(folder, content)
+
+    def make(self, folder: str, content: bytes) -> None:
+        """Make a folder with one mail, later than all others."""
+        time.sleep(1.1)
+        self.create(folder)
+        self.deliver(content, folder)
 
     def deliver(self, content: bytes, folder: str = "INBOX") -> None:
         with self.client() as client:

@@ -2,12 +2,13 @@
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Annotated, Self
 from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_validator
 
-from area.connectors.email import imap, smtp
+from area.connectors.email import imap, smtp, watching
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server
 from area.sdk import (
@@ -16,6 +17,7 @@ from area.sdk import (
     Credentials,
     Event,
     Events,
+    Option,
     Output,
     Partial,
     Permanent,
@@ -29,6 +31,7 @@ from area.sdk.mail import Letter, compose, mailboxes, mime
 from area.sdk.shapes import Items
 
 SENDER = "Only e-mails whose sender's name or address contains this text"
+REFUSALS = 3  # times that the server may fail to return a mail before it fires without what it says
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -121,7 +124,7 @@ service = Service(
 @service.listen("New e-mail")
 async def new_email(
     ctx: Context,
-    folder: Annotated[Line, param("Folder to watch", "INBOX")] = "INBOX",
+    folder: Annotated[Line, param("Folder to watch", "INBOX", pick="folders")] = "INBOX",
     sender_contains: Annotated[str | None, param(SENDER, "@example.com")] = None,
     subject_contains: Annotated[str | None, param("Only e-mails whose subject contains this text", "invoice")] = None,
     headers: Annotated[Items, param("Other headers to include, separated by commas", "List-Id, X-Spam-Flag")] = [],  # noqa: B006
@@ -133,17 +136,34 @@ async def new_email(
     """
     account: Account = ctx.credential
     async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
-        validity, following = await mailbox.open(folder)
-        if ctx.state.get("uidvalidity") != validity:  # the first look, or the server has numbered the folder anew
-            ctx.state.update(uidvalidity=validity, last_uid=following - 1)
-            await ctx.save()
         while True:
+            await watching.look(ctx, mailbox, folder)
             for uid in await mailbox.newer(ctx.state["last_uid"]):
-                mail, arrived = await mailbox.fetch(uid, headers)
+                mail, arrived = await _fetched(ctx, mailbox, folder, uid, headers)
                 ctx.state["last_uid"] = uid
-                if mail and _wanted(mail, sender_contains or "", subject_contains or ""):
-                    yield Event(id=f"{validity}:{uid}", at=arrived, data=mail)
+                if mail is None or watching.is_old(ctx.state, uid, arrived, mail.message_id):
+                    continue
+                watching.note(ctx.state, arrived, mail.message_id)
+                if mail.problem:
+                    ctx.log.warning("email.unreadable", folder=folder, uid=uid, problem=mail.problem)
+                if _wanted(mail, sender_contains or "", subject_contains or ""):
+                    yield Event(id=f"{ctx.state['uidvalidity']}:{uid}", at=arrived, data=mail)
             await mailbox.wait()
+
+
+async def _fetched(
+    ctx: Context, mailbox: imap.Mailbox, folder: str, uid: int, headers: list[str]
+) -> tuple[Mail | None, datetime]:
+    """A mail. One that the server refuses again and again is empty, so that it doesn't stop those behind it."""
+    try:
+        return await mailbox.fetch(uid, headers)
+    except imap.Unfetchable as error:
+        number, times = ctx.state.get("refused", (uid, 0))
+        ctx.state["refused"] = (uid, times + 1 if number == uid else 1)
+        await ctx.save()
+        if ctx.state["refused"][1] < REFUSALS:
+            raise
+        return Mail(date=now(), folder=folder, uid=uid, truncated=True, problem=str(error)), now()
 
 
 def _wanted(mail: Mail, sender: str, subject: str) -> bool:
@@ -196,3 +216,12 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
     if sent.refused:
         raise Permanent(f"{server} refused every recipient. {delivery.summary()}")
     return sent
+
+
+@service.picker
+async def folders(ctx: Context) -> list[Option]:
+    """The folders of the mailbox."""
+    account: Account = ctx.credential
+    async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
+        names = await mailbox.folders()
+    return [Option(name, name) for name in sorted(names, key=lambda name: (name.upper() != "INBOX", name.casefold()))]

@@ -7,15 +7,16 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BufferedReader
 from typing import TypeVar
 
 from imap_tools import BaseMailBox, ImapToolsError, MailboxLoginError, UnexpectedCommandStatusError
-from imap_tools.errors import MailboxFolderSelectError, MailboxFolderStatusError
+from imap_tools.errors import MailboxFolderSelectError
+from imap_tools.idle import IdleManager
 from typing_extensions import override
 
-from area.connectors.email.message import Mail, read
+from area.connectors.email.message import Mail, header, read
 from area.connectors.email.server import TIMEOUT, Server, words
 from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
 from area.sdk.credentials import CONTROL
@@ -24,6 +25,7 @@ from area.sdk.sockets import Fair, Full
 MAX_FETCH = 5_000_000  # bytes of one mail; text comes before the attachments, so this is what is read of a larger one
 MAX_LITERAL = MAX_FETCH + 1  # bytes that a server may send in one piece
 IDLE = 300.0  # seconds until IDLE is said anew, which also finds out that the line is dead
+LAST = 20  # mails whose time and Message-ID tell apart what came since
 POLL = 60.0  # seconds between two looks where the server has no IDLE
 
 # Of their own: a mail server that hangs must not hold up what else the process uses threads for, nor other users' mail.
@@ -99,25 +101,49 @@ class _Client(imaplib.IMAP4):
             sock.settimeout(TIMEOUT)
 
 
+class _Idle(IdleManager):
+    """IDLE that may be answered by news first. `heard`: it was."""
+
+    heard = False
+
+    @override
+    def start(self) -> None:
+        client = self.mailbox.client
+        self._idle_tag = client._command("IDLE")  # noqa: SLF001 - as in the class above
+        self.heard = False
+        while client._get_response() is not None:  # noqa: SLF001
+            if client.tagged_commands[self._idle_tag]:
+                raise client.error(f"IDLE: {client.tagged_commands.pop(self._idle_tag)}")
+            self.heard = True
+
+
 class _MailBox(BaseMailBox):
     client: _Client
+    idle: _Idle
 
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self._given = sock
         self._server = server
         super().__init__()
+        self.idle = _Idle(self)
 
     @override
     def _get_mailbox_client(self) -> _Client:
         client = _Client(self._given, self._server)
         if self._server.security == "starttls":
             try:
+                if "STARTTLS" not in client.capabilities:
+                    raise self._server.without_starttls(993)
                 client.starttls(tls_context())
             except BaseException:
                 with suppress(OSError):
                     client.shutdown()
                 raise
         return client
+
+
+class Unfetchable(Retry):
+    """The server can't return one mail."""
 
 
 class Mailbox:
@@ -131,6 +157,7 @@ class Mailbox:
         self._box: _MailBox | None = None
         self._idles = False
         self._folder = ""
+        self._mails = 0
 
     async def log_in(self, login: str, password: str) -> None:
         """Read the greeting, switch to TLS and log in. Raises `AuthExpired` if the server rejects the login."""
@@ -138,6 +165,8 @@ class Mailbox:
             raise Permanent("The username or password contains a line break or another control character.")
         self._sock.settimeout(TIMEOUT)
         self._box = await self._run(_MailBox, self._sock, self._server)
+        if self._server.security == "none" and "LOGINDISABLED" in self._box.client.capabilities:
+            raise Permanent(f"{self._server} takes no password without encryption. Choose starttls, or tls.")
         plain = (login + password).isascii()
         try:
             await self._run(self._box.login if plain else self._box.login_utf8, login, password, None)
@@ -152,19 +181,53 @@ class Mailbox:
         self._idles = b"IDLE" in capabilities[0].upper().split()
 
     async def open(self, folder: str) -> tuple[int, int]:
-        """Open a folder read-only. Returns its UIDVALIDITY and the lowest UID the next mail can get."""
-        box = self._opened()
-        try:
-            status = await self._run(box.folder.status, folder, ("UIDVALIDITY", "UIDNEXT"))
-            await self._run(box.folder.set, folder, True)
-        except (MailboxFolderStatusError, MailboxFolderSelectError) as error:
-            said = words(error.command_result[1][0])
-            raise Permanent(f"{self._server} can't open the folder {folder!r}: {said}") from error
-        self._folder = folder
-        following = status.get("UIDNEXT")
+        """Open a folder read-only, or once more: one that was made anew under its name is found by that. Returns its
+        UIDVALIDITY and the lowest UID the next mail can get.
+        """
+        await self._select(folder, readonly=True)
+        client = self._opened().client
+        validity, following = (client.response(name)[1][0] for name in ("UIDVALIDITY", "UIDNEXT"))
         if following is None:  # old servers leave it out
             following = 1 + max(await self.newer(0), default=0)
-        return status.get("UIDVALIDITY", 0), following
+        return int(validity or 0), int(following)
+
+    async def _select(self, folder: str, *, readonly: bool) -> None:
+        box = self._opened()
+        try:
+            _, (mails, *_) = await self._run(box.folder.set, folder, readonly)
+        except MailboxFolderSelectError as error:
+            said = words(error.command_result[1][0])
+            named = [name for name in await self.folders() if re.split(r"[./]", name)[-1] == folder]
+            hint = f" Did you mean {named[0]!r}?" if named else ""
+            raise Permanent(f"{self._server} can't open the folder {folder!r}: {said}{hint}") from error
+        self._folder, self._mails = folder, int(mails or 0)
+
+    async def folders(self) -> list[str]:
+        """The names of the folders that hold mail."""
+        every = await self._run(self._opened().folder.list)
+        closed = {"\\noselect", "\\nonexistent"}
+        return [folder.name for folder in every if not closed & {flag.lower() for flag in folder.flags}]
+
+    async def newest(self) -> list[tuple[datetime, str]]:
+        """When each of the folder's last mails arrived, and its Message-ID."""
+        if not self._mails:
+            return []
+        last = f"{max(1, self._mails - LAST + 1)}:*"
+        asked = "(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
+        status, data = await self._run(self._opened().client.fetch, last, asked)
+        found = []
+        for place, item in enumerate(data if status == "OK" else []):
+            if isinstance(item, tuple):
+                after = data[place + 1] if place + 1 < len(data) else b""
+                arrived = _arrived(item[0] + b" " + (after if isinstance(after, bytes) else b""))
+                found.append((arrived or datetime.now(UTC), header(item[1], "message-id")))
+        return found
+
+    async def since(self, moment: datetime) -> list[int]:
+        """UIDs of the mails that arrived on the day of `moment` or later, in some time zone; ascending."""
+        day = imaplib.Time2Internaldate(moment - timedelta(days=1))[1:12].strip()
+        found = await self._run(self._opened().uids, f"SINCE {day}", None)
+        return sorted(map(int, found))
 
     async def newer(self, uid: int) -> list[int]:
         """UIDs above `uid`, ascending."""
@@ -180,15 +243,14 @@ class Mailbox:
         parts = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{MAX_FETCH}>)"
         status, data = await self._run(box.client.uid, "FETCH", str(uid), parts)
         if status != "OK":
-            raise Retry(f"{self._server} couldn't return an e-mail: {words(data[0])}")
+            raise Unfetchable(f"{self._server} couldn't return e-mail {uid}: {words(data[0])}")
         for place, item in enumerate(data):
             if not isinstance(item, tuple):
                 continue
             after = data[place + 1] if place + 1 < len(data) else b""
             about = item[0] + b" " + (after if isinstance(after, bytes) else b"")  # some servers name the UID last
             if (found := _UID.search(about)) and int(found[1]) == uid:
-                size, stamp = _SIZE.search(about), imaplib.Internaldate2tuple(about)
-                arrived = datetime.fromtimestamp(time.mktime(stamp), UTC) if stamp else datetime.now(UTC)
+                size, arrived = _SIZE.search(about), _arrived(about) or datetime.now(UTC)
                 total = int(size[1]) if size else 0
                 return await read(item[1], total, arrived, self._folder, uid, headers), arrived
         return None, datetime.now(UTC)
@@ -201,7 +263,7 @@ class Mailbox:
             await self._run(box.client.noop)
             return
         await self._run(box.idle.start)
-        if not box.client.read_ahead():
+        if not box.idle.heard and not box.client.read_ahead():
             await self._readable(box.client.socket(), IDLE)
         await self._run(box.idle.stop)
 
@@ -251,6 +313,11 @@ class Mailbox:
             await asyncio.wait([ready], timeout=timeout)
         finally:
             loop.remove_reader(sock.fileno())
+
+
+def _arrived(about: bytes) -> datetime | None:
+    stamp = imaplib.Internaldate2tuple(about)
+    return datetime.fromtimestamp(time.mktime(stamp), UTC) if stamp else None
 
 
 @asynccontextmanager

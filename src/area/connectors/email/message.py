@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from email.parser import BytesHeaderParser
 from pathlib import Path
 
-import structlog
-
 from area.sdk import Output, Permanent, Reader, output
-
-log = structlog.get_logger(__name__)
+from area.sdk.mail import header_text
 
 _parser = Reader(Path(__file__).with_name("parser.py"))
 
@@ -43,13 +41,20 @@ class Mail(Output):
     uid: int = output("uid", "Number in the folder", 4711, 0)
 
 
+def header(content: bytes, name: str) -> str:
+    """One of a mail's headers, on one line."""
+    message = BytesHeaderParser().parsebytes(content)
+    raw = next((str(value) for key, value in message.raw_items() if key.lower() == name), "")
+    return header_text(raw)
+
+
 async def read(
     content: bytes, size: int, received: datetime, folder: str, uid: int, headers: Sequence[str] = ()
 ) -> Mail:
     """Parse a mail of `size` bytes, of which `content` may be only the beginning. `headers` are the names of others to
     keep. Raises `Retry`.
 
-    What can't be read is left out, logged, and told in `problem`.
+    What can't be read is left out and told in `problem`.
     """
     names = [name.lower() for name in headers]
     try:
@@ -61,6 +66,4 @@ async def read(
         except Permanent:
             fields = {"truncated": True}
         fields["problem"] = "It takes too long or too much memory to read."
-    if fields.get("problem"):
-        log.warning("email.unreadable", folder=folder, uid=uid, problem=fields["problem"])
     return Mail.model_validate({"date": received, "folder": folder, "uid": uid, **fields})

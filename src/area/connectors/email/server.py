@@ -1,6 +1,8 @@
 """A mail server's address, and how to explain connection errors."""
 
+import asyncio
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +13,8 @@ from area.sdk import Blocked, ConnectorError, Guard, Permanent, explain
 Security = Literal["tls", "starttls", "none"]
 
 TIMEOUT = 30.0
+SILENCE = 8.0  # seconds without a greeting, after which the server may be waiting for TLS
+HANDSHAKE = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,24 @@ class Server:
         return f"The {self.protocol} server {self.host}:{self.port}"
 
     async def open_socket(self, guard: Guard) -> socket.socket:
-        """A connected non-blocking socket to an address the guard allows."""
+        """A connected non-blocking socket to an address the guard allows; unless it is for TLS, the server has begun to
+        talk there in its protocol.
+        """
+        sock = await self._connect(guard)
+        if self.security == "tls":
+            return sock
+        try:
+            begins = await _first_byte(sock, min(SILENCE, TIMEOUT))
+            if begins in ("", "\x15") and await self._speaks_tls(guard):
+                raise Permanent(f"{self} speaks TLS from the start. Choose tls as its encryption.")
+            if begins and not (begins == "*" if self.protocol == "IMAP" else begins.isdigit()):
+                raise Permanent(f"{self} is not an {self.protocol} server. Check the address and the port.")
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _connect(self, guard: Guard) -> socket.socket:
         try:
             return await guard.open_socket(self.host, self.port, TIMEOUT)
         except Blocked as error:
@@ -35,10 +56,44 @@ class Server:
         except OSError as error:
             raise self.explain(error) from error
 
+    async def _speaks_tls(self, guard: Guard) -> bool:
+        """Whether a new connection takes TLS, whatever its certificate."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # nothing is sent
+        sock = await self._connect(guard)
+        try:
+            async with asyncio.timeout(min(HANDSHAKE, TIMEOUT)):
+                _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=self.host)
+        except (OSError, TimeoutError):
+            sock.close()
+            return False
+        writer.transport.abort()
+        return True
+
+    def without_starttls(self, port: int) -> Permanent:
+        """The error to raise if the server has no STARTTLS, and TLS is usually spoken on `port`."""
+        return Permanent(f"{self} doesn't offer STARTTLS. Choose tls, usually on port {port}.")
+
     def explain(self, error: OSError) -> ConnectorError:
         """Explain a failed connection: the address, the certificate or the network."""
         no_tls = "does not speak TLS from the start; ports 143 and 587 usually want starttls."
         return explain(error, str(self), self.host, timeout=TIMEOUT, no_tls=no_tls)
+
+
+async def _first_byte(sock: socket.socket, timeout: float) -> str:
+    """What the server's greeting begins with, left in place; empty if it says nothing or hangs up."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock.fileno(), ready.set)
+    try:
+        async with asyncio.timeout(timeout):
+            await ready.wait()
+        return sock.recv(1, socket.MSG_PEEK).decode("latin-1")
+    except (TimeoutError, OSError):
+        return ""
+    finally:
+        loop.remove_reader(sock.fileno())
 
 
 def words(said: object, limit: int = 300) -> str:

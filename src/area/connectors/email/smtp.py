@@ -10,7 +10,7 @@ from area.connectors.email.server import TIMEOUT, Server, words
 from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
 from area.sdk.mail import Message
 
-TOO_MANY = 552
+TOO_MANY = (452, 552)
 
 
 @asynccontextmanager
@@ -42,9 +42,13 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
         cause = error.__cause__
         raise server.explain(cause if isinstance(cause, OSError) else error) from error
     except aiosmtplib.SMTPException as error:
+        if "STARTTLS" in error.message:
+            raise server.without_starttls(465) from error
         raise Permanent(f"{server} can't be used: {words(error.message)}") from error
     except OSError as error:
         raise server.explain(error) from error
+    finally:
+        client.close()  # one that wasn't opened whole isn't closed by itself
 
 
 @dataclass(slots=True)
@@ -72,18 +76,18 @@ class Delivery:
 
 async def deliver(client: aiosmtplib.SMTP, message: Message, sender: str, delivery: Delivery) -> None:
     """Send a mail to all who are left, in as many transactions as the server needs, and note who got it."""
-    while left := delivery.left:
-        answers = await send(client, message, sender, left)
-        taken = [address for address in left if address not in answers]
-        delivery.accepted = [*delivery.accepted, *taken]
-        delivery.later = {}
+    asked = delivery.left
+    while asked:
+        answers = await send(client, message, sender, asked)
+        delivery.accepted = [*delivery.accepted, *(address for address in asked if address not in answers)]
+        # RFC 5321 §4.5.3.1.10: what too many recipients are told, if it isn't told the first
+        too_many = {address for address, answer in answers.items() if answer.code in TOO_MANY and address != asked[0]}
         for address, answer in answers.items():
-            # RFC 5321 §4.5.3.1.10: 552 means too many recipients, if some were accepted
-            final = answer.code >= 500 and not (answer.code == TOO_MANY and taken)
+            final = answer.code >= 500 and address not in too_many
             reason = words(f"{answer.code} {answer.message}")
             (delivery.refused if final else delivery.later)[address] = reason
-        if not taken or not any(answer.code in (452, TOO_MANY) for answer in answers.values()):
-            return
+        asked = [address for address in asked if address in too_many]
+    delivery.later = {address: reason for address, reason in delivery.later.items() if address in delivery.left}
 
 
 async def send(

@@ -1,4 +1,6 @@
-"""E-mail against Dovecot and aiosmtpd: what arrives, what is sent, and what is said when something is wrong."""
+"""E-mail against Dovecot, Cyrus 3.6, Exim 4.96 and aiosmtpd: what arrives, what is sent, and what is said when something
+is wrong.
+"""
 
 import asyncio
 import socket
@@ -14,7 +16,7 @@ from typing import Any, cast
 import orjson
 import pytest
 from pydantic import SecretStr, ValidationError
-from tests import peers
+from tests import mail_peers, peers
 from tests.kit import hostile_mail
 from tests.ports import free_port
 
@@ -32,6 +34,18 @@ NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def box():
     with peers.dovecot() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def cyrus():
+    with mail_peers.cyrus() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def exim():
+    with mail_peers.exim(most=2) as peer:
         yield peer
 
 
@@ -169,23 +183,133 @@ async def test_restart_catches_up_and_repeats_nothing(box):
         assert (await listener.next()).id == first.id, "a crash before the commit offers the same event again"
 
 
-async def test_a_folder_numbered_anew_is_a_new_beginning(box):
-    box.deliver(peers.mail("Old"), "Anew")
+async def test_of_a_folder_numbered_anew_only_what_came_since_is_new(box):
+    for number in range(3):
+        box.deliver(peers.mail(f"Old {number}"), "Anew")
     state: dict[str, Any] = {}
-    async with listening(context(receiving(box), state), folder="Anew"):
-        before = dict(state)
+    async with listening(context(receiving(box), state), folder="Anew") as listener:
+        box.deliver(peers.mail("Fired"), "Anew")
+        assert (await listener.next()).data.subject == "Fired"
+    before = orjson.loads(orjson.dumps(state))
     box.forget_uids("Anew")
-    box.deliver(peers.mail("Also old"), "Anew")
-    state["last_uid"] = 0
-    ctx = context(receiving(box), state)
-    listener = Listener(ctx, folder="Anew")
-    listener.task = asyncio.ensure_future(anext(listener.generator))
+    box.deliver(peers.mail("Since"), "Anew")
+    async with listening(context(receiving(box), before), folder="Anew") as listener:
+        assert (await listener.next()).data.subject == "Since"
+        assert before["uidvalidity"] != state["uidvalidity"]
+        box.deliver(peers.mail("New"), "Anew")
+        assert (await listener.next()).data.subject == "New"
+
+
+async def test_a_state_of_an_older_version_goes_on(box):
+    box.deliver(peers.mail("Fired"), "Older")
+    state: dict[str, Any] = {}
+    async with listening(context(receiving(box), state), folder="Older"):
+        pass
+    box.deliver(peers.mail("Since"), "Older")
+    older = {"uidvalidity": state["uidvalidity"], "last_uid": 1}
+    async with listening(context(receiving(box), older), folder="Older") as listener:
+        assert (await listener.next()).data.subject == "Since"
+
+
+async def test_a_folder_deleted_and_made_anew_is_watched_on(cyrus, monkeypatch):
+    monkeypatch.setattr(imap, "IDLE", 0.3)  # a renewal, which is when it is found out
+    cyrus.create("Projekte")
+    cyrus.deliver(peers.mail("Old"), "Projekte")
+    state: dict[str, Any] = {}
+    async with listening(context(receiving(cyrus), state), folder="Projekte"):
+        first = state["uidvalidity"]
+        await asyncio.sleep(0.5)  # it idles; what is open stays open for who has it open (RFC 2180 §3.2)
+        await asyncio.to_thread(cyrus.make_anew, "Projekte", peers.mail("New"))
+    subjects: list[str] = []
     async with asyncio.timeout(30):
-        while ctx.state["uidvalidity"] == before["uidvalidity"]:
-            await asyncio.sleep(0.01)
-    box.deliver(peers.mail("New"), "Anew")
-    assert (await listener.next()).data.subject == "New"
-    await listener.generator.aclose()
+        while len(subjects) < 2:  # as the engine does: what breaks is opened again
+            with suppress(Permanent, TimeoutError):
+                async with listening(context(receiving(cyrus), state), folder="Projekte") as listener:
+                    subjects.append((await listener.next()).data.subject)
+                    await asyncio.to_thread(cyrus.deliver, peers.mail("Next"), "Projekte")
+                    subjects.append((await listener.next(5)).data.subject)
+    assert subjects == ["New", "Next"]
+    assert state["uidvalidity"] != first
+
+
+async def test_a_renewal_finds_a_folder_made_anew(cyrus, monkeypatch):
+    """The server doesn't tell: what it has open is the old folder."""
+    monkeypatch.setattr(imap, "IDLE", 0.3)
+    cyrus.create("Behind")
+    cyrus.deliver(peers.mail("Old"), "Behind")
+    async with listening(context(receiving(cyrus)), folder="Behind") as listener:
+        wait = imap.Mailbox.wait
+        done = asyncio.Event()
+
+        async def wait_while_it_is_made_anew(self: imap.Mailbox) -> None:
+            if not done.is_set():
+                await asyncio.to_thread(cyrus.make_anew, "Behind", peers.mail("New"))
+                done.set()
+            await wait(self)
+
+        monkeypatch.setattr(imap.Mailbox, "wait", wait_while_it_is_made_anew)
+        assert (await listener.next()).data.subject == "New"
+        await asyncio.to_thread(cyrus.deliver, peers.mail("Next"), "Behind")
+        assert (await listener.next()).data.subject == "Next"
+
+
+async def test_a_folder_made_anew_while_the_line_is_cut(cyrus):
+    cyrus.create("Away")
+    cyrus.deliver(peers.mail("Old"), "Away")
+    state: dict[str, Any] = {}
+    async with listening(context(receiving(cyrus), state), folder="Away"):
+        pass
+    cyrus.delete("Away")
+    with pytest.raises(Permanent, match="can't open the folder 'Away'"):
+        await anext(new_email.function(context(receiving(cyrus), state), new_email.params(folder="Away")))
+    cyrus.make(folder="Away", content=peers.mail("New"))
+    async with listening(context(receiving(cyrus), state), folder="Away") as listener:
+        assert (await listener.next()).data.subject == "New"
+
+
+async def test_the_picker_lists_folders_that_hold_mail(box, cyrus):
+    for folder in ("&ANw-bersicht", "Work.Invoices"):
+        box.create(folder)
+    names = [option.value for option in await service.pickers["folders"](context(receiving(box)), {})]
+    assert names[0] == "INBOX"
+    assert {"Übersicht", "Work.Invoices"} <= set(names)
+    assert "Work" not in names, "it is only a level of names"
+    cyrus.create('"&ANw-ber"')
+    names = [option.value for option in await service.pickers["folders"](context(receiving(cyrus)), {})]
+    assert {"INBOX", "Über"} <= set(names)
+    async with listening(context(receiving(cyrus)), folder="Über") as listener:
+        cyrus.deliver(peers.mail("Umlaut"), '"&ANw-ber"')
+        assert (await listener.next()).data.subject == "Umlaut"
+
+
+async def test_a_folder_that_has_another_name_on_the_server_is_suggested(box):
+    box.create("Work.Projekte")
+    with pytest.raises(Permanent, match=r"can't open the folder 'Projekte'.* Did you mean 'Work\.Projekte'\?"):
+        await anext(new_email.function(context(receiving(box)), new_email.params(folder="Projekte")))
+
+
+async def test_a_mail_that_the_server_refuses_to_return_does_not_stop_those_behind_it(box, monkeypatch):
+    box.create("Refused")
+    fetch = imap.Mailbox.fetch
+
+    async def refuse(self: imap.Mailbox, uid: int, *args: Any) -> Any:
+        if uid == 1:
+            raise imap.Unfetchable("The IMAP server couldn't return e-mail 1: NO")
+        return await fetch(self, uid, *args)
+
+    monkeypatch.setattr(imap.Mailbox, "fetch", refuse)
+    state: dict[str, Any] = {}
+    async with listening(context(receiving(box), state), folder="Refused") as listener:
+        box.deliver(peers.mail("Broken"), "Refused")
+        with pytest.raises(Retry, match="couldn't return e-mail 1"):
+            await listener.next()
+    box.deliver(peers.mail("Next"), "Refused")
+    with pytest.raises(Retry, match="couldn't return e-mail 1"):
+        await anext(new_email.function(context(receiving(box), state), new_email.params(folder="Refused")))
+    async with listening(context(receiving(box), state), folder="Refused") as listener:
+        broken = (await listener.next()).data
+        assert (broken.problem, broken.truncated) == ("The IMAP server couldn't return e-mail 1: NO", True)
+        assert (await listener.next()).data.subject == "Next"
 
 
 async def test_filters_look_at_name_address_and_subject_in_any_case(box):
@@ -670,6 +794,35 @@ def test_addresses_are_read_liberally():
         Letter(to="a@x.org")
 
 
+async def test_exim_takes_some_recipients_now_and_some_later(exim, monkeypatch):
+    with trusting(monkeypatch, exim.ca):
+        account = sending(exim, smtp_security="starttls")
+        params = Letter(to=[f"{name}@x.org" for name in "abcde"], bcc="f@x.org", subject="Grüße", text="x")
+        with pytest.raises(AuthExpired, match="535"):
+            await send_email.function(context(sending(exim, smtp_security="starttls", password="wrong")), params)
+        exim.refuse(for_now={"b@x.org": "4.2.1 Greylisted"}, for_good={"c@x.org": "5.1.1 No such user"})
+        with pytest.raises(Retry, match=r"b@x\.org: 451 4\.2\.1 Greylisted") as caught:
+            await send_email.function(context(account, key="1"), params)
+        assert caught.value.state["accepted"] == ["a@x.org", "d@x.org", "e@x.org", "f@x.org"]
+        exim.refuse(for_now={"data": "4.3.1 Disk full"})
+        with pytest.raises(Retry, match=r"4\.3\.1 Disk full") as again:
+            await send_email.function(context(account, caught.value.state, key="1"), params)
+        exim.refuse()
+        with pytest.raises(Partial) as partial:
+            await send_email.function(context(account, again.value.state, key="1"), params)
+        assert [refusal.address for refusal in partial.value.result.refused] == ["c@x.org"]
+        assert len(partial.value.result.accepted) == 5
+        over_tls = sending(exim, smtp_security="tls", smtp_port=exim.tls_port)
+        await send_email.function(context(over_tls, partial.value.state, key="2"), params)
+        async with asyncio.timeout(30):
+            while not all(exim.mails(f"{name}@x.org") for name in "abcdef"):
+                await asyncio.sleep(0.05)
+        mails = [mail for name in "abcdef" for mail in exim.mails(f"{name}@x.org")]
+        assert len(mails) == 6, "each once"
+        assert len({mail["Message-ID"] for mail in mails}) == 1
+        assert not any(mail["Bcc"] for mail in mails)
+
+
 # the connection
 
 
@@ -712,6 +865,47 @@ async def test_certificates_that_are_wrong(box, monkeypatch):
         pytest.raises(Retry, match="certificate has expired"),
     ):
         await try_account(context(sending(relay)), accounts(relay, "tls"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(server, "SILENCE", 0.2)
+
+
+async def said_of(account: Account) -> str:
+    with pytest.raises(Permanent) as caught:
+        await try_account(context(account), account)
+    return str(caught.value)
+
+
+async def test_encryption_that_the_port_does_not_speak_is_told(box, exim, quick):
+    for security in ("none", "starttls"):
+        account = receiving(box, imap_port=box.tls_port, imap_security=security)
+        assert (
+            await said_of(account) == f"The IMAP server 127.0.0.1:{box.tls_port} speaks TLS from the start."
+            " Choose tls as its encryption."
+        )
+        account = sending(exim, smtp_port=exim.tls_port, smtp_security=security)
+        assert "speaks TLS from the start. Choose tls" in await said_of(account)
+    assert "does not speak TLS from the start" in await said_of(sending(exim, smtp_security="tls"))
+
+
+async def test_a_server_without_starttls_or_without_passwords_in_clear(post, cyrus, quick):
+    assert "doesn't offer STARTTLS. Choose tls, usually on port 465." in await said_of(
+        sending(post, smtp_security="starttls")
+    )
+    with recording_server(capability=b"IMAP4rev1 LOGINDISABLED") as (port, heard):
+        account = Account(imap_host="127.0.0.1", imap_port=port, imap_security="none", login="a", password="b")
+        assert "takes no password without encryption. Choose starttls, or tls." in await said_of(account)
+    assert b"LOGIN" not in heard
+    with recording_server() as (port, _):
+        account = Account(imap_host="127.0.0.1", imap_port=port, imap_security="starttls", login="a", password="b")
+        assert "doesn't offer STARTTLS. Choose tls, usually on port 993." in await said_of(account)
+
+
+async def test_servers_taken_for_each_other(box, post, quick):
+    assert "is not an IMAP server" in await said_of(receiving(box, imap_port=post.port))
+    assert "is not an SMTP server" in await said_of(sending(post, smtp_port=box.port))
 
 
 async def test_addresses_that_are_wrong(box, monkeypatch):
@@ -766,7 +960,7 @@ def test_the_sample_is_a_mail():
 
 
 @contextmanager
-def recording_server():
+def recording_server(capability: bytes = b"IMAP4rev1"):
     """An IMAP server that takes every login and keeps the bytes that it was sent."""
     heard = bytearray()
 
@@ -783,8 +977,8 @@ def recording_server():
                 rest += data
                 while b"\r\n" in rest:
                     line, rest = rest.split(b"\r\n", 1)
-                    capability = b"* CAPABILITY IMAP4rev1\r\n" if b"CAPABILITY" in line else b""
-                    connection.sendall(capability + (line.split() or [b"*"])[0] + b" OK done\r\n")
+                    capable = b"* CAPABILITY " + capability + b"\r\n" if b"CAPABILITY" in line else b""
+                    connection.sendall(capable + (line.split() or [b"*"])[0] + b" OK done\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)
