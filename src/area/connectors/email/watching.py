@@ -21,16 +21,14 @@ async def look(ctx: Context, mailbox: Mailbox, folder: str) -> None:
     if same and "newest" in state:
         return
     if "newest" not in state:
-        if not same:  # the first look
-            state["last_uid"] = following - 1
-        state["newest"] = {"at": "", "ids": []}
+        seen = {"last_uid": state["last_uid"] if same else following - 1, "newest": {"at": "", "ids": []}}
         for arrived, message_id in await mailbox.newest():
-            note(state, arrived, message_id)
+            note(seen, arrived, message_id)
+        state.update(seen, uidvalidity=validity)
     else:
         known = state["newest"]["at"]
         recent = await (mailbox.since(datetime.fromisoformat(known)) if known else mailbox.newer(0))
-        state.update(last_uid=min(recent, default=following) - 1, checked=following - 1)
-    state["uidvalidity"] = validity
+        state.update(uidvalidity=validity, last_uid=min(recent, default=following) - 1, checked=following - 1)
     await ctx.save()
 
 
