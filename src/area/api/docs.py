@@ -76,6 +76,7 @@ _PROBLEMS = (
 _OTHERS = (
     ("bad-request", 400, "Malformed request"),
     ("signature-refused", 401, "A webhook's signature is missing or wrong"),
+    ("circle", 409, "AREAs call each other's webhooks without end"),
     ("method-not-allowed", 405, "This address doesn't support this method"),
     ("request-timeout", 408, "The body did not arrive in time"),
     ("unsupported-media-type", 415, "The body's encoding isn't supported"),

@@ -27,6 +27,7 @@ from area.connections.grants import Kept
 from area.connections.vault import Ref
 from area.db.away import asking, patiently
 from area.db.types import naive_utc
+from area.engine import circles
 from area.engine.app_tokens import AppBearer, AppTokens
 from area.engine.granted import Granted, GrantedTokens
 from area.engine.platform import UserPlatform
@@ -333,8 +334,11 @@ def context(
     `area_id` is the AREA it acts for. `chain` and `key` (for idempotency) are an execution's. `memory` becomes
     `ctx.state`. `logged` is added to each line that the connector logs.
     """
+    client = http(state, tokens, service, ref, credential)
+    if chain:
+        client.send_to(circles.own_hook(state.settings), lambda: {circles.HEADER: circles.write(state.keyring, chain)})
     return Context(
-        http=http(state, tokens, service, ref, credential),
+        http=client,
         guard=state.guard,
         platform=UserPlatform(state, ref.user_id if ref else 0, area_id, list(chain), key),
         credential=credential,

@@ -8,7 +8,7 @@ import orjson
 
 from area.connections.vault import Ref
 from area.doors.body import Allowance, declared, read
-from area.engine import access
+from area.engine import access, circles
 from area.engine.cache import Broken, Cache, Runnable
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer
 from area.engine.lanes import Intake
@@ -38,6 +38,7 @@ from area.kit.crypto import hash_token
 from area.kit.fair import user, working_for
 from area.kit.sentences import Sentence
 from area.kit.text import dump_model
+from area.runs.record import RunRecord
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
 from area.sdk.decoding import Reader
 
@@ -46,6 +47,10 @@ FLOOD_BURST = 300.0
 OFF_RETRY_AFTER = 300  # seconds
 LARGE_TOTAL, LARGE_EACH = 52_000_000, 26_000_000  # bytes of bodies over `MAX_BODY`: two at once, one for each user
 KEPT_OF_LARGE = 900_000  # bytes
+CIRCLE = Sentence(
+    "AREAs have called each other's webhooks %(number)s times in a row, which is the limit: this looks like a circle.",
+    number=circles.LONGEST,
+)
 OFF = Sentence("This AREA is off or unavailable. Try again later.")
 SKIPPED = "The AREA was off when this arrived."
 
@@ -108,6 +113,9 @@ class Areas:
             check(verify, request, clear, secret, plan.params)
         except Refused as error:
             return refused(error)
+        chain = circles.read(self._state.keyring, request.headers.get(circles.HEADER, ""))
+        if len(chain) >= circles.LONGEST:
+            return problem(409, CIRCLE)
         credential, ref = None, Ref(area.user_id, service.slug, plan.action_connection)
         if service.auth is not None:
             credential = (await self._cache.connection(*ref)).credential
@@ -119,8 +127,16 @@ class Areas:
                 clear = await _shortened(clear)
                 async for event in plan.action.function(context, plan.params, clear):
                     data = dump_model(event.data)
-                    offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")
-                    offers.append(offer)
+                    offers.append(
+                        Offer(
+                            area.id,
+                            event.id,
+                            data,
+                            BULK if flooding else NORMAL,
+                            record=RunRecord(chain=chain) if chain else None,
+                            skipped=SKIPPED if off else "",
+                        )
+                    )
         except (Retry, AuthExpired) as error:  # ask the vendor to send it again
             after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
             return problem(503, str(error), later(after.total_seconds()))

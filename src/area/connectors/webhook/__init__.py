@@ -14,7 +14,7 @@ from area.sdk import Context, Event, Events, Output, Permanent, Reply, Request, 
 from area.sdk.fields import Form
 from area.sdk.selection import Budget, JmesPath, TooMuch, evaluate, select
 
-LEFT_OUT = frozenset({"cookie", "authorization", "proxy-authorization"})
+LEFT_OUT = frozenset({"cookie", "authorization", "proxy-authorization", "x-area-chain"})
 
 service = Service(
     "webhook",

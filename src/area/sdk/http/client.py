@@ -87,6 +87,11 @@ class Http:
         addresses = [self._base_url, *(host if "://" in host else f"https://{host}" for host in named)]
         self._origins = frozenset(result for address in addresses if (result := _origin(address)))
         self._masks: Callable[[str], str] = str
+        self._more: tuple[Callable[[str], bool], Callable[[], Mapping[str, str]]] | None = None
+
+    def send_to(self, which: Callable[[str], bool], headers: Callable[[], Mapping[str, str]]) -> None:
+        """Send what `headers` returns, too, with requests to the addresses that `which` accepts."""
+        self._more = which, headers
 
     @property
     def app(self) -> "Http":
@@ -220,7 +225,8 @@ class Http:
             )
 
     def _given(self, target: str, headers: Mapping[str, str] | None) -> dict[str, str]:
-        return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}
+        more = self._more[1]() if self._more and self._more[0](target) else {}
+        return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {}), **more}
 
     def _is_ours(self, address: str) -> bool:
         """Whether the address is at one of the service's own hosts, by the parser that also sends it."""
