@@ -5,15 +5,17 @@ look is at the next file of a case, served by a real server, and judged by the e
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import time_machine
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from area.areas.plans import Config, compile_config
-from area.connectors import http, rss
+from area.connectors import calendar, http, rss
 from area.connectors.webhook.body import read
 from area.kit.budget import Budget
 from area.kit.http import Client
@@ -114,6 +116,44 @@ async def test_surrogates_and_impossible_pictures_are_read_or_left_out(peer: Pee
         events = {event.data.title: event.data for event in await trigger.look()}
         assert getattr(events["a"], name) == value
         assert "note" not in trigger.state
+
+
+# when which event fires, by a clock that begins at 14:20 on the day of the cases
+CALENDARS: dict[str, list[tuple[str, str]]] = {
+    "tzone-microsoft-custom": [("14:29", "E")],
+    "tzone-custom-unquoted-defined": [("15:14", "E")],
+    "until-date-only": [("14:29", "E")],
+    "until-date-only-utc": [("14:36", "E")],
+    "rrule-interval-0": [("14:29", "E")],
+    "uid-changes": [("14:29", "E")],
+    "no-uid": [("14:29", "E")],
+    "quoted-printable": [("14:29", "Café Nord")],
+    "end-before-start": [("14:36", "E")],
+    "duration-negative": [("14:36", "E")],
+    "end-is-a-date": [("14:36", "E")],
+    "trailing-space": [("14:36", "E")],
+}
+NOTES = {
+    "rrule-interval-0": "1 of the calendar's events can't be read and were left out.",
+    "uid-changes": "The calendar gives its events other UIDs at each look. They are told apart by title and start.",
+    "no-uid": "Some events of the calendar have no UID. They are told apart by title and start.",
+}
+
+
+@pytest.mark.parametrize("case", CALENDARS)
+async def test_calendars(peer: Peer, case: str) -> None:
+    trigger = Watch(peer.ctx, calendar.event_starts, url=peer.url)
+    documents = files("calendar", case)
+    fired, notes = [], set()
+    with time_machine.travel(datetime(2026, 11, 30, 14, 20, tzinfo=UTC), tick=False) as clock:
+        for minute in range(65):
+            # another document at each fetch, which is every five minutes
+            peer.body, peer.content_type = documents[minute // 5 % len(documents)], "text/calendar"
+            fired += [(f"{datetime.now(UTC):%H:%M}", event.data.summary) for event in await trigger.look()]
+            notes.add(trigger.state.get("note"))
+            clock.shift(60)
+    assert fired == CALENDARS[case]
+    assert notes - {None} == ({NOTES[case]} if case in NOTES else set())
 
 
 def payload(body: str, data: Any) -> bytes | None:

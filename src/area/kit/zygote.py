@@ -20,7 +20,8 @@ import struct
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, TypedDict
 
 LENGTH = struct.Struct("!I")
@@ -44,6 +45,26 @@ class Order(TypedDict):
 
 class Unreadable(Exception):
     """The file can't be used. The message says why, for its sender."""
+
+
+class TooLong(Exception):
+    """A part of the file takes more time than it may."""
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise `TooLong` in what takes more CPU, so that a decoder can go on with other parts of its file."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, HttpUrl
 
 from area.sdk import Context, Event, Events, Output, Reader, Response, Retry, Service, ZoneName, output, param
+from area.sdk.decoding import charset_in
 from area.sdk.keys import Login, credentials
 
 service = Service(
@@ -60,6 +61,24 @@ class Starting(Output):
     calendar: str = output("calendar", "Calendar name", "Team")
 
 
+class Coming(Starting):
+    """An event as it is remembered. `former` is the ID that an earlier version made up for an event without one."""
+
+    former: str = ""
+
+    def event(self, before: timedelta) -> Event[Starting]:
+        """What fires, `before` the start. Title and start tell events apart whose IDs change at each look."""
+        start = self.start.astimezone(UTC).isoformat()
+        data = Starting.model_validate(self.model_dump(exclude={"former"}))
+        former = (f"{self.former}:{start}",) if self.former else ()
+        return Event(f"{self.uid}:{start}", data, (self.start - before).astimezone(UTC), (self.name,), former)
+
+    @property
+    def name(self) -> str:
+        """Title and start."""
+        return f"{self.summary}\n{self.start.astimezone(UTC).isoformat()}"
+
+
 @service.poll("Calendar event starts", every=timedelta(minutes=1))
 async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Events[Starting]:
     """Triggers when an event starts, or a few minutes before; once for each occurrence of a recurring event.
@@ -68,19 +87,17 @@ async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Event
     fetches, after a restart and while the calendar's server is down.
     """
     now, before = datetime.now(UTC), timedelta(minutes=params.minutes_before)
-    coming = [Starting.model_validate(item) for item in ctx.state.get("coming", [])]
+    coming = [Coming.model_validate(item) for item in ctx.state.get("coming", [])]
     last = _moment(ctx.state.get("asked"))
     if last is None or not last <= now < last + FETCH_EVERY:
         coming = await _fetch(ctx, params, since, now, coming)
-    for one in coming:
-        at = one.start - before
-        if now - LATE <= at <= now:
-            yield Event(id=f"{one.uid}:{one.start.astimezone(UTC).isoformat()}", at=at.astimezone(UTC), data=one)
+    for each in coming:
+        event = each.event(before)
+        if event.at and now - LATE <= event.at <= now:
+            yield event
 
 
-async def _fetch(
-    ctx: Context, params: Calendar, since: datetime, now: datetime, coming: list[Starting]
-) -> list[Starting]:
+async def _fetch(ctx: Context, params: Calendar, since: datetime, now: datetime, coming: list[Coming]) -> list[Coming]:
     """Fetch the calendar if it changed. Returns events that have started since the last check, and upcoming ones."""
     state, before = dict(ctx.state), timedelta(minutes=params.minutes_before)
     until = _moment(state.get("until"))
@@ -99,30 +116,55 @@ async def _fetch(
     if response is not None:
         last_look = min(_moment(state.get("seen")) or since, now)
         earliest = max(last_look - GRACE, now - LATE)
-        coming = await _read(ctx, params, response, earliest + before, now + AHEAD + before)
+        known, (coming, skipped, nameless) = (
+            coming,
+            await _read(params, response, earliest + before, now + AHEAD + before),
+        )
         state["until"] = (now + AHEAD).isoformat()
     state["coming"], size = [], 0
-    for one in coming:
-        at = one.start - before
+    for each in coming:
+        at = each.start - before
         if at > now:
-            size += len(one.model_dump_json().encode())
+            size += len(each.model_dump_json().encode())
             if size > MAX_REMEMBERED:
                 state["until"] = at.isoformat()
                 break
-            state["coming"].append(one.model_dump(mode="json"))
+            state["coming"].append(each.model_dump(mode="json"))
     state["asked"] = state["seen"] = now.isoformat()
     ctx.state.clear()
     ctx.state.update(state)
+    if response is not None:
+        ctx.note(_note(skipped, nameless, renamed=_renamed(known, coming)))
     return coming
 
 
-async def _read(ctx: Context, params: Calendar, response: Response, first: datetime, last: datetime) -> list[Starting]:
+async def _read(params: Calendar, response: Response, first: datetime, last: datetime) -> tuple[list[Coming], int, int]:
+    """The events that match, how many can't be read, and how many have no UID."""
     span = {"first": first.isoformat(), "last": last.isoformat()}
-    output = await _reader.read(response.host, response.text.encode(), zone=params.timezone, **span)
-    if output["skipped"]:
-        ctx.log.warning("events of the calendar can't be understood and are left out", events=output["skipped"])
-    all_starting = (Starting.model_validate({**one, "calendar": output["name"][:200]}) for one in output["events"])
-    return [one for one in all_starting if params.matching.lower() in one.summary.lower()]
+    charset = charset_in(response.headers.get("content-type", ""))
+    read = await _reader.read(response.host, response.body, charset=charset, zone=params.timezone, **span)
+    coming = (Coming.model_validate({**each, "calendar": read["name"][:200]}) for each in read["events"])
+    matching = params.matching.lower()
+    return [each for each in coming if matching in each.summary.lower()], read["skipped"], read["nameless"]
+
+
+def _renamed(known: list[Coming], coming: list[Coming]) -> bool:
+    """Whether events that were known have other UIDs now, and none has the same."""
+    uids = {each.name: each.uid for each in known}
+    same = [uids[each.name] == each.uid for each in coming if each.name in uids]
+    return bool(same) and not any(same)
+
+
+def _note(skipped: int, nameless: int, *, renamed: bool) -> str:
+    """What the owner should know about the calendar."""
+    notes = []
+    if skipped:
+        notes.append(f"{skipped} of the calendar's events can't be read and were left out.")
+    if nameless:
+        notes.append("Some events of the calendar have no UID. They are told apart by title and start.")
+    elif renamed:
+        notes.append("The calendar gives its events other UIDs at each look. They are told apart by title and start.")
+    return " ".join(notes)
 
 
 def _moment(text: Any) -> datetime | None:
