@@ -72,3 +72,16 @@ def test_they_are_described_as_other_fields():
         ("author", "Who wrote it", "Ada", True),
         ("first", "Its first file", "a.txt", True),
     ]
+
+
+class Whole(Output):
+    id: str = output("a.id", "ID", "1")
+    items: list[str] = output("items", "Items", ["x"], None)
+
+
+def test_a_model_is_constructed_as_pydantic_does():
+    for values in ({"id": "1", "items": ["a"]}, {"id": "1"}, {"id": "1", "items": [], "more": 2}):
+        ours, theirs = Whole.model_construct(**values), super(Output, Whole).model_construct(**values)
+        assert ours == theirs
+        assert (ours.model_fields_set, ours.model_dump()) == (theirs.model_fields_set, theirs.model_dump())
+    assert list(Whole.model_construct(items=["a"], id="1").model_dump()) == ["id", "items"]

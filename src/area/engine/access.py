@@ -90,6 +90,14 @@ class Tokens:
         self._kept: Remembered[Ref, Kept] = Remembered(LARGEST, TTL)
         self._renewing: dict[Ref, asyncio.Task[Kept]] = {}
         self._resting: dict[Ref, tuple[float, str]] = {}
+        self._unauthorized: dict[str, Http] = {}
+
+    def unauthorized(self, service: Service) -> Http:
+        """The client for a service's requests without a connection: the same for all, since it keeps nothing."""
+        client = self._unauthorized.get(service.slug)
+        if client is None:
+            client = self._unauthorized[service.slug] = service.http(self._state.client)
+        return client
 
     async def current(self, ref: Ref, service: Service) -> Kept | None:
         """The connection's tokens; None if there are none."""
@@ -313,7 +321,8 @@ def http(state: State, tokens: Tokens, service: Service, ref: Ref | None, creden
         grant = auth.grant(credential)
         if grant is not None:
             return service.http(state.client, Granted(tokens.granted, service, grant, ref))
-    return service.http(state.client, service.fixed(credential))
+    authority = service.fixed(credential)
+    return service.http(state.client, authority) if authority else tokens.unauthorized(service)
 
 
 def context(

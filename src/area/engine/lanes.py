@@ -7,6 +7,7 @@ second, so that nobody else waits for them.
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -103,21 +104,23 @@ class Lane:
         self._dsn = dsn
         self._load = load
         self._locked = locked
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._queue: deque[Waiting] = deque()
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._conn: asyncpg.Connection[asyncpg.Record] | None = None
 
     @property
     def depth(self) -> int:
         """Events that wait for a commit."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def put(self, waiting: Waiting) -> None:
         """Queue an event. Fails it if the lane has stopped."""
         if self._task is None or self._task.done():
             waiting.fail(ConnectionError("The server is stopping."))
         else:
-            self._queue.put_nowait(waiting)
+            self._queue.append(waiting)
+            self._wake.set()
 
     def start(self, name: str) -> None:
         """Start committing."""
@@ -125,7 +128,7 @@ class Lane:
 
     async def stop(self) -> None:
         """Commit what waits, then stop."""
-        while self._task and not self._task.done() and not self._queue.empty():
+        while self._task and not self._task.done() and self._queue:
             await asyncio.sleep(0.01)
         if self._task:
             self._task.cancel()
@@ -136,18 +139,21 @@ class Lane:
         last = 0
         try:
             while True:
-                group = [await self._queue.get()]
+                while not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                group = [self._queue.popleft()]
                 if last > CROWD:
                     await asyncio.sleep(WIDE_WINDOW if self._load.behind else WINDOW)
                 size = len(group[0].offer.data)
-                while len(group) < GATHER and size < GATHER_BYTES and not self._queue.empty():
-                    group.append(self._queue.get_nowait())
+                while len(group) < GATHER and size < GATHER_BYTES and self._queue:
+                    group.append(self._queue.popleft())
                     size += len(group[-1].offer.data)
                 last = len(group)
                 await self._settle(group)
         finally:
-            while not self._queue.empty():
-                self._queue.get_nowait().fail(ConnectionError("The server is stopping."))
+            while self._queue:
+                self._queue.popleft().fail(ConnectionError("The server is stopping."))
             if self._conn is not None:
                 self._conn.terminate()
 

@@ -108,11 +108,16 @@ def replied(reply: Reply) -> Answer:
 
 def request_of(scope: Scope, body: bytes, base_url: str) -> Request:
     """The request as connectors receive it. Its body is still compressed if the sender compressed it."""
-    query = text_of(scope.get("query_string", b""))
+    raw = scope.get("query_string", b"")
+    query = text_of(raw) if raw else ""
+    try:
+        pairs = [(name.decode("latin-1"), value.decode()) for name, value in scope["headers"]]
+    except UnicodeDecodeError:
+        pairs = [(name.decode("latin-1"), text_of(value)) for name, value in scope["headers"]]
     return Request(
         method=scope["method"],
         path=scope["path"],
-        headers=Headers((name.decode("latin-1"), text_of(value)) for name, value in scope["headers"]),
+        headers=Headers(pairs),
         query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
         body=body,
         received_at=now(),
@@ -133,7 +138,8 @@ def plain(request: Request, limit: int, share: Share) -> Request:
     """The request with its body decompressed. Raises `compression.UnknownEncodingError`, `TooLargeError` or
     `BrokenError`, and `Crowded`.
     """
-    encodings = compression.codings(request.headers.get("content-encoding", ""))
+    encoding = request.headers.get("content-encoding")
+    encodings = compression.codings(encoding) if encoding else []
     if not encodings or not request.body:
         return request
     body = compression.decompressed(request.body, encodings, limit)

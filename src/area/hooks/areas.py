@@ -149,7 +149,10 @@ class Areas:
     async def _store(self, area: Runnable, offers: list[Offer], request: Request, *, off: bool) -> Answer:
         await self._pace.enter(area.user_id)
         try:
-            accepted = await asyncio.gather(*(self._intake.take(offer) for offer in offers))
+            if len(offers) == 1:  # without a task
+                accepted = [await self._intake.take(offers[0])]
+            else:
+                accepted = await asyncio.gather(*(self._intake.take(offer) for offer in offers))
         finally:
             self._pace.leave(area.user_id)
         if any(event.execution_id is None and not event.known for event in accepted):  # it has just been switched off

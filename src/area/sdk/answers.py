@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
+from typing_extensions import override
 
 from area.sdk.renamed import renamed
 
@@ -17,6 +18,20 @@ class Output(BaseModel):
     """
 
     model_config = ConfigDict(populate_by_name=True)
+
+    @override
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:  # type: ignore[override]  # mypy's own plugin
+        """As pydantic's, which looks for aliases and defaults that aren't needed when every field is given."""
+        fields = cls.__pydantic_fields__
+        if len(values) != len(fields) or cls.__pydantic_post_init__ or values.keys() != fields.keys():
+            return super().model_construct(_fields_set, **values)
+        model = cls.__new__(cls)
+        object.__setattr__(model, "__dict__", {name: values[name] for name in fields})
+        object.__setattr__(model, "__pydantic_fields_set__", set(fields) if _fields_set is None else _fields_set)
+        object.__setattr__(model, "__pydantic_extra__", None)
+        object.__setattr__(model, "__pydantic_private__", None)
+        return model
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import orjson
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from area.sdk.errors import Permanent
 from area.sdk.renamed import renamed
 
 Data = TypeVar("Data", bound=BaseModel)
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,19 @@ class Headers(Mapping[str, str]):
     @override
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str | Other, /) -> str | Other: ...
+    @override
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The value, or the default."""
+        return self._values.get(name.lower(), default)
+
+    def by_name(self) -> dict[str, str]:
+        """All of them, by lower-case name."""
+        return dict(self._values)
 
     @override
     def __iter__(self) -> Iterator[str]:

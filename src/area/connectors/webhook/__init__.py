@@ -147,7 +147,7 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
     Requests with the same delivery ID (an `Idempotency-Key`, or what the sender has instead) run once. Requests by
     which a sender only tries the URL run nothing and get the expected reply.
     """
-    headers = dict(request.headers)
+    headers = request.headers.by_name()
     body = read(request.body, headers.get("content-type", ""))
     picked = await _picked(params.pick, body, len(request.body)) if params.pick else None
     yield Event(
