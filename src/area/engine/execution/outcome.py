@@ -8,35 +8,33 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
 from area.engine.cache import Loaded
+from area.engine.execution.result import kept
 from area.engine.execution.running import Member
 from area.engine.intake import BULK, LaterJob
 from area.kit.clock import now
 from area.kit.sentences import Moment, Sentence, parts_of
-from area.kit.text import dump_json
 from area.runs.record import PLAIN, Attempt, Reason, RunRecord, Status
 from area.sdk import Retry
 
 MAX_ATTEMPTS = 16
 LONGEST_PAUSE = timedelta(hours=4)
-MAX_RESULT = 64 * 1024  # bytes of a reaction's result; a larger one is not stored
 
 
 @dataclass(slots=True)
 class Outcome:
     """The outcome of one attempt of one execution.
 
-    `result` is what the reaction returned. `record` is what to store beside the execution, None if nothing. `started`
-    is when its first attempt began, None if there was none. `later` is the job it waits for, None if it is over.
+    `result` is the JSON of what the reaction returned. `record` is what to store beside the execution, None if nothing.
+    `started` is when its first attempt began, None if there was none. `later` is the job it waits for, None if it is
+    over.
     """
 
     execution_id: int
     area_id: int
     user_id: int
     status: Status
-    result: Any
+    result: bytes | None
     record: RunRecord | None
     error: str | None
     started: datetime | None
@@ -74,7 +72,7 @@ def over(
         area_id=area.id,
         user_id=area.user_id,
         status=status,
-        result=_bounded(result),
+        result=kept(result),
         record=None if status == "success" and not member.own and record == PLAIN else record,
         error=error,
         started=member.started or started,
@@ -152,11 +150,3 @@ def _record(member: Member, area: Loaded, error: str | None) -> RunRecord:
     if not member.record.as_it_was:
         member.record.version = area.version
     return member.record
-
-
-def _bounded(result: Any) -> Any:
-    value = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-    if value is None:
-        return None
-    size = len(dump_json(value))
-    return value if size <= MAX_RESULT else {"truncated": f"The result was {size:,} bytes, more than is kept."}

@@ -30,7 +30,7 @@ from area.engine.execution.outcome import Outcome
 from area.engine.intake import enqueue_later
 from area.engine.state import State
 from area.kit.sentences import Sentence
-from area.kit.text import clean_text, dump_json, dump_parts
+from area.kit.text import clean_text, dump_parts
 from area.notices import notify_switched_off
 from area.runs.record import KEEP, PLAIN, RECORDS, RunRecord, as_rows
 
@@ -187,7 +187,7 @@ class Recorder:
             FINISH,
             [outcome.execution_id for outcome in outcomes],
             [outcome.status for outcome in outcomes],
-            [dump_json(outcome.result).decode() if outcome.result is not None else None for outcome in outcomes],
+            [outcome.result.decode() if outcome.result is not None else None for outcome in outcomes],
             [clean_text(outcome.error) if outcome.error else outcome.error for outcome in outcomes],
             [naive_utc(outcome.started) if outcome.started else None for outcome in outcomes],
             [naive_utc(outcome.completed) if outcome.completed else None for outcome in outcomes],
