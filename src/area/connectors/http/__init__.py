@@ -141,8 +141,8 @@ def _json_or_text(response: Response) -> Any:
     if not response.body:
         return None
     try:
-        return orjson.loads(response.body)
-    except orjson.JSONDecodeError:
+        return parse_json(response.body)
+    except ValueError:
         return response.text
 
 

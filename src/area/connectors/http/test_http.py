@@ -165,6 +165,8 @@ async def test_the_answer_comes_back(ctx, peer):
         (b"\xff", "image/png", "\ufffd"),
         (b'{"a": 1}', "text/html", {"a": 1}),
         (b"{", "application/json", "{"),
+        (b'\xef\xbb\xbf{"a": 1}', "application/json", {"a": 1}),
+        (b'{"a": "\\ud83d"}', "application/json", {"a": "\ufffd"}),
     ],
 )
 async def test_answers_of_all_kinds(ctx, peer, body, content_type, expected):
