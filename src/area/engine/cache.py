@@ -79,16 +79,13 @@ class Runnable(Loaded):
     """An AREA with its configuration compiled."""
 
     plan: Plan
+    repeatable: bool = field(init=False)  # its reaction may be called again when it is unknown whether it took effect
+    reaction_ref: Ref = field(init=False)  # the connection that its reaction uses, if it needs one
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether its reaction may be called again when it is unknown whether it took effect."""
-        return self.plan.reaction.on_crash == "retry"
-
-    @property
-    def reaction_ref(self) -> Ref:
-        """The connection that its reaction uses, if it needs one."""
-        return Ref(self.user_id, self.plan.reaction.service.slug, self.plan.reaction_connection)
+    def __post_init__(self) -> None:
+        reaction = self.plan.reaction
+        self.repeatable = reaction.on_crash == "retry"
+        self.reaction_ref = Ref(self.user_id, reaction.service.slug, self.plan.reaction_connection)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,6 +155,10 @@ class Cache:
             if area_id is not None:  # don't cache unknown ones: guessing must not fill the memory
                 keep(token_hash, area_id)
         return area_id
+
+    def known_connection(self, ref: Ref) -> Connection | None:
+        """The connection, if it is cached."""
+        return self._connections.get(ref)
 
     async def connection(self, user_id: int, slug: str, number: int = 0) -> Connection:
         """A user's connection to a service that needs one."""

@@ -24,6 +24,18 @@ pool_refused = Counter("area_pool_refused", "Work refused because too much waite
 connections = Gauge("area_connections", "Connections to services, by state", ["status"], multiprocess_mode="mostrecent")
 
 
+# looked up once: a lookup by label costs as much as counting
+_upstream: dict[str, Counter] = {}
+
+
+def count_upstream(outcome: str) -> None:
+    """Count a request to another service."""
+    counter = _upstream.get(outcome)
+    if counter is None:
+        counter = _upstream[outcome] = upstream.labels(outcome)
+    counter.inc()
+
+
 def count_pool(pool: str, what: Literal["waiting", "refused"], more: int) -> None:
     """Count what `area.kit.fair` reports."""
     (pool_waiting if what == "waiting" else pool_refused).labels(pool).inc(more)

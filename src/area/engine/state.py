@@ -37,7 +37,7 @@ class State:
         guard = settings.guard()
         client = Client(guard)
         fair.observe = metrics.count_pool
-        client.observe = lambda outcome: metrics.upstream.labels(outcome).inc()
+        client.observe = metrics.count_upstream
         state = cls(
             settings=settings,
             database=Database(dsn),

@@ -54,10 +54,10 @@ class RunRecord(BaseModel):
     as_it_was: bool = False
     forced: bool = False
     replay_of: int | None = None
-    chain: list[int] = []
+    chain: list[int] = Field(default_factory=list)  # what is made is cheaper than what is copied
     parameters: str | None = None
-    attempts: list[Attempt] = []
-    state: dict[str, Any] = {}
+    attempts: list[Attempt] = Field(default_factory=list)
+    state: dict[str, Any] = Field(default_factory=dict)
     said: dict[str, Any] | None = None
 
     @property

@@ -164,7 +164,8 @@ async def _connection(means: Means, area: Runnable) -> Connection | None:
     """The reaction's connection; None when its service needs none."""
     if area.plan.reaction.service.auth is None:
         return None
-    return await patiently(lambda: means.cache.connection(*area.reaction_ref))
+    known = means.cache.known_connection(area.reaction_ref)
+    return known or await patiently(lambda: means.cache.connection(*area.reaction_ref))
 
 
 def _waits_for_connection(member: Member, area: Runnable, connection: Connection | None) -> Outcome | None:

@@ -3,6 +3,7 @@ for others.
 """
 
 import asyncio
+from collections import deque
 
 import structlog
 
@@ -17,18 +18,53 @@ log = structlog.get_logger()
 LOOK_FOR_ROOM = 0.25  # seconds between two checks whether one user fills the worker while another waits
 
 
+class Semaphore:
+    """As asyncio's, which looks through all who wait at each release."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def locked(self) -> bool:
+        """Whether `acquire` would wait."""
+        return self._free == 0
+
+    async def acquire(self) -> None:
+        """Take a slot. Who waits is served in turn."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self.release()  # it was given just as the wait was cancelled
+            raise
+
+    def release(self) -> None:
+        """Pass a slot on, or put it back."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Slots:
     """A semaphore per user, for the reactions of the user that run at a time."""
 
     def __init__(self, each: int) -> None:
         self._each = each
-        self._of: dict[int, asyncio.Semaphore] = {}
+        self._of: dict[int, Semaphore] = {}
 
-    def of(self, user_id: int) -> asyncio.Semaphore:
+    def of(self, user_id: int) -> Semaphore:
         """The user's semaphore."""
         slot = self._of.get(user_id)
         if slot is None:
-            slot = self._of[user_id] = asyncio.Semaphore(self._each)
+            slot = self._of[user_id] = Semaphore(self._each)
         return slot
 
 
