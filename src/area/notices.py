@@ -13,7 +13,7 @@ from area.db.models import Notice
 from area.db.notify import Channel, send
 from area.db.session import notify
 from area.kit.clock import now
-from area.kit.sentences import Sentence, read
+from area.kit.sentences import Sentence, SentenceError, read
 from area.kit.text import clean_text, dump_json, dump_parts, one_line
 from area.mail import CONFIRMED
 from area.settings import Settings
@@ -38,6 +38,13 @@ from owner where wanted and case when confirmed then today < $3
     else not exists (select from outgoing_mail m where m.recipient = owner.email and m.kind = 'confirm') end
 returning kind, (select today from owner) as today
 """  # noqa: S608 - constants
+MAILABLE = f"""
+select {CONFIRMED} as confirmed, coalesce(s.mail_notices, true) as wanted,
+       (select count(*) from outgoing_mail m where m.user_id = u.id and m.kind = 'notice'
+        and m.created_at > now() - interval '1 day') as today
+from users u left join user_settings s on s.user_id = u.id where u.id = $1
+"""  # noqa: S608 - constants
+POSTED = "select id from notices where user_id = $1 and key = $2"
 SWITCH_OFF = (
     "update areas a set is_active = false, updated_at = now() from area_health h"
     " where a.id = $1 and h.area_id = a.id and a.is_active returning a.user_id, a.name"
@@ -71,6 +78,36 @@ async def notice(
     if mailed and level in MAILED and settings.smtp_url is not None:
         await _mail(conn, settings, user_id, row[0])
     return int(row[0])
+
+
+class UnmailableError(SentenceError):
+    """The user can't be mailed. The message says why, and what to do."""
+
+
+async def mail_notice(
+    conn: Any, settings: Settings, user_id: int, title: str, body: str, *, key: str | None, area_id: int | None
+) -> int:
+    """Post a notice and mail it to the user's confirmed address, in the caller's transaction. Returns its id; one whose
+    key was posted before is not mailed again. Raises `UnmailableError`.
+    """
+    if posted := await conn.fetchval(POSTED, user_id, key):
+        return int(posted)
+    if settings.smtp_url is None:
+        raise UnmailableError(Sentence("This server can't send e-mail. Ask its administrator to set AREA_SMTP_URL."))
+    owner = await conn.fetchrow(MAILABLE, user_id)
+    if not owner["confirmed"]:
+        raise UnmailableError(Sentence("Your e-mail address isn't confirmed. Confirm it in your profile."))
+    if not owner["wanted"]:
+        raise UnmailableError(Sentence("You don't receive notices by e-mail. Switch them on in your profile."))
+    if owner["today"] >= settings.mail_per_day:
+        raise UnmailableError(
+            Sentence("You got %(number)s e-mails in a day, the most this server allows.", number=settings.mail_per_day)
+        )
+    number = await notice(conn, settings, user_id, "info", title, body, key=key, area_id=area_id)
+    if number is None:  # another attempt was faster
+        return int(await conn.fetchval(POSTED, user_id, key))
+    await _mail(conn, settings, user_id, number)
+    return number
 
 
 def dumped(title: str, body: str) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from pydantic import SecretStr
 from area import mail
 from area.accounts import alerts
 from area.engine.delivery import MAX_ATTEMPTS, Delivery
+from area.engine.platform import UserPlatform
 from area.kit import crypto
 from area.kit.sentences import Sentence
 from area.notices import notice
+from area.sdk import Permanent
 from area.settings import Settings
 from tests.kit import hostile_mail
 from tests.peers import smtp_server
@@ -91,6 +93,48 @@ async def test_a_warning_is_mailed_once_and_information_is_not(state, delivery, 
     (row,) = await rows(state, QUEUE)
     assert row["sent_at"] is not None
     assert all(one["mailed_at"] for one in await rows(state, "select mailed_at from notices where level = 'error'"))
+
+
+async def test_an_area_mails_its_owner_once_at_the_confirmed_address(state, delivery, post):
+    user = await confirmed(state, "ann")
+    platform = UserPlatform(state, user, 0, key="7")
+    number = await platform.mail_notice("Invoice", "It is due.")
+    assert await platform.mail_notice("Invoice", "It is due.") == number, "another attempt of the same run"
+    await all_sent(delivery)
+    (received,) = post.mails
+    assert received.recipients == ["ann@example.org"]
+    message = read(received)
+    assert message["Subject"] == "Invoice"
+    assert "It is due." in message.get_content()
+    (row,) = await rows(state, "select * from notices")
+    assert (row["id"], row["level"]) == (number, "info")
+    assert row["mailed_at"] is not None
+
+
+async def test_who_can_not_be_mailed_is_told_why_and_nothing_is_posted(state, delivery, post):
+    pool = await state.database.pool()
+    user = await make_user(state, "ann")
+    platform = UserPlatform(state, user, 0, key="7")
+    with pytest.raises(Permanent, match=r"isn't confirmed\. Confirm it in your profile"):
+        await platform.mail_notice("Invoice", "It is due.")
+    await pool.execute("insert into confirmed_emails (user_id, email) select id, email from users where id = $1", user)
+    use(state, f"smtp://127.0.0.1:{post.port}?tls=none", mail_per_day=1)
+    first = await platform.mail_notice("Invoice", "It is due.")
+    with pytest.raises(Permanent, match=r"got 1 e-mails in a day"):
+        await UserPlatform(state, user, 0, key="8").mail_notice("Invoice", "It is due.")
+    assert await platform.mail_notice("Invoice", "It is due.") == first, "what was sent is not refused afterwards"
+    await pool.execute("delete from outgoing_mail")
+    await pool.execute(
+        "insert into user_settings (user_id, mail_notices) values ($1, false)"
+        " on conflict (user_id) do update set mail_notices = false",
+        user,
+    )
+    with pytest.raises(Permanent, match="don't receive notices by e-mail"):
+        await UserPlatform(state, user, 0, key="9").mail_notice("Invoice", "It is due.")
+    state.settings = Settings(_env_file=None, data_dir=state.settings.data_dir)
+    with pytest.raises(Permanent, match="can't send e-mail"):
+        await UserPlatform(state, user, 0, key="9").mail_notice("Invoice", "It is due.")
+    assert len(await rows(state, "select * from notices where level = 'info' and title = 'Invoice'")) == 1
 
 
 async def test_one_click_unsubscribe_is_offered_where_it_can_be_had(state, delivery, post):

@@ -16,7 +16,7 @@ from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.state import State
 from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json, dump_parts
-from area.notices import notice
+from area.notices import UnmailableError, mail_notice, notice
 from area.runs.record import RunRecord
 from area.sdk import Failure, Permanent
 
@@ -69,6 +69,19 @@ class UserPlatform:
                     "select id from notices where user_id = $1 and key = $2", self.user_id, key
                 )
         return int(number)
+
+    async def mail_notice(self, title: str, body: str) -> int:
+        """Put a notice into the user's inbox and mail it to them; a retry of the same attempt returns the same notice.
+        Raises `Permanent` if they can't be mailed.
+        """
+        key = f"execution:{self.key}" if self.key else None
+        async with self._transaction() as conn:
+            try:
+                return await mail_notice(
+                    conn, self.state.settings, self.user_id, title, body, key=key, area_id=self.area_id or None
+                )
+            except UnmailableError as error:
+                raise Permanent(str(error)) from error
 
     async def run_area(self, area: int, data: dict[str, Any]) -> int:
         """Run another AREA of the user once. Raises `Permanent` if that would be a loop."""

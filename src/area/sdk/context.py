@@ -33,6 +33,12 @@ class Platform(Protocol):
         """Put a notice in the user's inbox; returns its id."""
         ...
 
+    async def mail_notice(self, title: str, body: str) -> int:
+        """Put a notice in the user's inbox and mail it to their own confirmed address; returns its id. Raises
+        `Permanent` if that is not possible.
+        """
+        ...
+
     async def run_area(self, area: int, data: dict[str, Any]) -> int:
         """Run another AREA of the same user once with `data`; returns the execution. Raises `Permanent` on a loop."""
         ...

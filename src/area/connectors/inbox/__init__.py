@@ -7,7 +7,7 @@ from area.sdk import Context, Output, Service, output, param
 service = Service(
     "inbox",
     "Inbox",
-    "Post notices to your AREA inbox.",
+    "Post notices to your AREA inbox, and e-mail yourself.",
     quality="verified",
 )
 
@@ -29,6 +29,17 @@ async def post(
     """Post a notice to your inbox. Retries never post it twice."""
     title = _cut(" ".join((title or "").split()), LONGEST_TITLE) or "(no title)"
     return Posted(notice_id=await ctx.platform.post_notice(title, _cut(body or "", LONGEST_BODY), level))
+
+
+@service.reaction("E-mail yourself", idempotent="key")
+async def mail(
+    ctx: Context,
+    title: Annotated[str | None, param("Subject", "{{title}}")],
+    body: Annotated[str | None, param("Text", "{{link}}")] = "",
+) -> Posted:
+    """Send an e-mail to the confirmed address of your AREA account, through this server. It is in your inbox, too."""
+    title = _cut(" ".join((title or "").split()), LONGEST_TITLE) or "(no title)"
+    return Posted(notice_id=await ctx.platform.mail_notice(title, _cut(body or "", LONGEST_BODY)))
 
 
 def _cut(text: str, length: int) -> str:

@@ -17,6 +17,10 @@ class Posts:
         self.posted.append((title, body, level))
         return len(self.posted)
 
+    async def mail_notice(self, title, body):
+        self.posted.append((title, body, "mail"))
+        return len(self.posted)
+
 
 async def test_a_notice_is_posted_with_its_number_as_the_result():
     platform = Posts()
@@ -42,6 +46,14 @@ async def test_no_title_is_too_short_or_too_long(title, body, posted, text):
     context = Context(http=cast(Any, None), guard=cast(Any, None), platform=cast(Any, platform))
     await inbox.post.function(context, inbox.post.params(title=title, body=body))
     assert platform.posted == [(posted, text, "info")]
+
+
+async def test_a_mail_to_oneself_is_a_notice():
+    platform = Posts()
+    context = Context(http=cast(Any, None), guard=cast(Any, None), platform=cast(Any, platform))
+    result = await inbox.mail.function(context, inbox.mail.params(title="Hello\nBcc: x", body="y" * 20_001))
+    assert result == inbox.Posted(notice_id=1)
+    assert platform.posted == [("Hello Bcc: x", "y" * 19_999 + "…", "mail")]
 
 
 @pytest.mark.parametrize("wrong", [{"title": "x", "level": "loud"}, {}])
