@@ -246,6 +246,34 @@ async def test_apply_idempotent_secret(state, user):
     assert (await apply_file(state, user, {**SIGNED, "is_active": False}))["same"] == ["signed"]
 
 
+async def test_timezone_change(state, user):
+    """A timer that names no time zone has that of the profile when it was made."""
+    pool = await state.database.pool()
+    await pool.execute(
+        "insert into user_settings (user_id, timezone) values ($1, 'Europe/Paris')"
+        " on conflict (user_id) do update set timezone = excluded.timezone",
+        user,
+    )
+    daily = {
+        "name": "daily",
+        "action": {"component": "timer.daily_timer", "parameters": {"time": "09:00"}},
+        "reaction": {"component": "probe.send", "parameters": {"text": "{{date}}"}},
+    }
+    assert (await apply_file(state, user, daily))["created"] == ["daily"]
+    await pool.execute("update user_settings set timezone = 'Asia/Tokyo'")
+    assert (await apply_file(state, user, daily))["same"] == ["daily"]
+    async with state.database.sessions() as session:
+        (exported,) = await bundles.export(session, control.scope(state), user)
+    assert exported.action.parameters == {"time": "09:00", "timezone": "Europe/Paris"}
+    daily["name"], daily["action"]["parameters"]["timezone"] = "utc", "UTC"
+    await apply_file(state, user, daily)
+    async with state.database.sessions() as session:
+        named = {
+            item.name: item.action.parameters for item in await bundles.export(session, control.scope(state), user)
+        }
+    assert named["utc"] == {"time": "09:00", "timezone": "UTC"}
+
+
 async def test_apply_idempotent_login(state, user):
     """The login of an address becomes a credential, and stays one."""
     wanted = {

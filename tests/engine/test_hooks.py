@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 
+import asyncpg
 import orjson
 import pytest
 from sqlalchemy import text
@@ -426,6 +427,19 @@ async def test_503_and_nothing_kept_when_the_database_is_away(state, user):
     assert (status, headers[b"retry-after"]) == (503, b"5")
     assert "Try again" in answer["detail"]
     assert await rows(state) == []
+
+
+async def test_503_while_the_disk_is_full(state, user, hooks, monkeypatch):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+
+    async def full(_offer):
+        raise asyncpg.DiskFullError("could not extend file: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hooks.intake, "take", full)
+        status, answer, headers = await send(hooks, made.webhook_url)
+    assert (status, headers[b"retry-after"], answer["code"]) == (503, b"5", "service-unavailable")
+    assert (await send(hooks, made.webhook_url))[0] == 202
 
 
 def test_no_limit_is_reset_by_many_addresses(monkeypatch):

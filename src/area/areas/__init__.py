@@ -15,7 +15,7 @@ from area.areas.plans import Config, Scope, compile_config
 from area.areas.triggers import WhenOff
 from area.areas.views import AreaOut
 from area.db import queue
-from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User
+from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, UserSettings
 from area.db.notify import Channel
 from area.db.search import search
 from area.db.session import notify, raw
@@ -24,6 +24,7 @@ from area.kit.problems import Conflict, Invalid, NotFound, TooMany
 from area.kit.sentences import Number
 from area.kit.text import check_line
 from area.registry import Registry
+from area.sdk.fields import by_name
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "Part", "Scope", "check"]
 
@@ -63,7 +64,7 @@ async def settle(session: AsyncSession, scope: Scope, user_id: int, checked: Che
 async def create(
     session: AsyncSession, scope: Scope, user_id: int, data: AreaIn, checked: Checked | None = None
 ) -> AreaOut:
-    """Create an AREA. If it is active, it watches for events from now on.
+    """Create an AREA. If it is active, it watches for events from now on. A timer without a time zone gets the user's.
 
     Pass `checked` if you already have the result of `check`. Raises `Invalid`, `TooMany`.
     """
@@ -73,7 +74,9 @@ async def create(
         raise TooMany(
             "You have %(number)s AREAs, which is as many as this server allows. Delete one first.", number=count
         )
-    checked = checked or await check(session, scope, data.action, data.reaction)
+    if checked is None:
+        action = await _in_own_zone(session, scope, user_id, data.action)
+        checked = await check(session, scope, action, data.reaction)
     parts, config = checked.parts, await settle(session, scope, user_id, checked)
     _refuse_nul(data.description)
     _check_name(data.name)
@@ -279,6 +282,19 @@ def _of_service(statement: Select[int], registry: Registry, slug: str) -> Select
 
 
 # Helpers
+
+
+async def _in_own_zone(session: AsyncSession, scope: Scope, user_id: int, part: Part) -> Part:
+    """The part with the user's time zone where it leaves one out."""
+    action = scope.registry.action(str(part.component))
+    declared = by_name(action.params) if action else {}
+    zones = [name for name, field in declared.items() if field.input and field.input.kind == "zone"]
+    left_out = [name for name in zones if part.parameters.get(name) in (None, "")]
+    if not left_out:
+        return part
+    zone = await session.scalar(select(UserSettings.timezone).where(UserSettings.user_id == user_id))
+    given = dict.fromkeys(left_out, zone) if zone else {}
+    return part.model_copy(update={"parameters": {**part.parameters, **given}})
 
 
 async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:

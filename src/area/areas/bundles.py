@@ -101,22 +101,23 @@ def _unmasked(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_secrets(registry: Registry, kind: str, part: Part, key: str, old: Mapping[str, str]) -> Part:
-    """The part with masks for the secrets that it leaves out and the saved AREA has, since exports have none. An empty
-    text removes one.
+    """The part with masks for the secrets that it leaves out and the saved AREA has, since exports have none, and with
+    its time zone, which AREA chose. An empty text removes one.
     """
     part = part.model_copy(update={"connection": part.connection})  # set explicitly, even if omitted
     component = registry.action(key) if kind == "action" else registry.reaction(key)
     if component is None or part.component != key:
         return part
-    left_out = {
-        name: MASK
-        for name, field in by_name(component.params).items()
-        if name in old
-        and name not in part.parameters
-        and field.holds_secret(old[name])
-        and field.hidden(old[name]) == MASK
-    }
-    return part.model_copy(update={"parameters": {**part.parameters, **left_out}})
+    declared = by_name(component.params)
+    left_out = {name: value for name, value in old.items() if name in declared and name not in part.parameters}
+    kept: dict[str, str] = {}
+    for name, value in left_out.items():
+        field = declared[name]
+        if field.holds_secret(value) and field.hidden(value) == MASK:
+            kept[name] = MASK
+        elif field.input and field.input.kind == "zone":
+            kept[name] = value
+    return part.model_copy(update={"parameters": {**part.parameters, **kept}})
 
 
 def _of_area(error: Problem, place: int, name: str) -> Problem:

@@ -75,7 +75,8 @@ def restore(dsn: str, file: Path, *, force: bool = False) -> None:
         assert reader.stdout  # noqa: S101 - stdout is a pipe
         assert writer.stdin  # noqa: S101 - as above
         with suppress(BrokenPipeError):  # psql ended: its error says why
-            writer.stdin.write(b"set lock_timeout = '10s';\n")
+            # notices would hide the sentence that says why it failed
+            writer.stdin.write(b"set client_min_messages = warning;\nset lock_timeout = '10s';\n")
             if force:
                 writer.stdin.write(b"drop schema if exists public cascade;\ncreate schema public;\n")
             _copy_script(reader.stdout, writer.stdin)

@@ -115,7 +115,7 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
     It fails after `MAX_ATTEMPTS`, or if it may have taken effect and is not `repeatable`.
     """
     if error.unsure and not repeatable:
-        text = Sentence("%(error)s The outcome is unknown.", error=error)
+        text = Sentence("%(error)s The outcome is unknown.", error=ended(error))
         return over(member, area, "failed", started, clock, error=text, permanent=True)
     record = member.record
     record.state = error.state or record.state
@@ -129,8 +129,14 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
     due = now() + pause
     if error.parks:
         due = now() + (error.after or max(pause, timedelta(seconds=30)))
-    text = Sentence("%(error)s Next attempt at %(time)s.", error=error, time=Moment(due))
+    text = Sentence("%(error)s Next attempt at %(time)s.", error=ended(error), time=Moment(due))
     return leave(member, area, due, "retry", error=text)
+
+
+def ended(error: Exception) -> Sentence:
+    """The error's sentence with a full stop, which a server's own words may lack."""
+    text = Sentence(str(error))
+    return text if text.rstrip().endswith((".", "!", "?", "…", "。")) else Sentence("%(error)s.", error=text)
 
 
 def pause_after(number: int, asked: timedelta | None) -> timedelta:

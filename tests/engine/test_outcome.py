@@ -1,0 +1,19 @@
+"""What a run says of its attempts."""
+
+import pytest
+
+from area.engine.execution.outcome import ended
+from area.sdk import Retry
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("example.org answered 429: later", "example.org answered 429: later."),
+        ("It is too early.", "It is too early."),
+        ("Who is there?", "Who is there?"),
+        ("and so on …", "and so on …"),
+    ],
+)
+def test_a_servers_own_words_end_before_the_next_sentence(said, expected):
+    assert ended(Retry(said)) == expected
