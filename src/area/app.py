@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
@@ -41,18 +40,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-@contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The database URL: the configured one, or else the embedded server, in use until the end of the block."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    from area.db import embedded
-
-    with embedded.start(settings.data_dir) as server:
-        yield server.dsn
 
 
 async def prepare(settings: Settings, dsn: str) -> State:

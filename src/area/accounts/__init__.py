@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import areas, audit
+from area import audit
 from area.accounts import invitations, pictures, places, rules, sessions, setup, signups
 from area.accounts.views import Identity, UserView, find, user, users
 from area.db.locks import Lock
@@ -303,6 +303,8 @@ async def _delete(session: AsyncSession, user_id: int) -> None:
     if not await session.scalar(select(User.id).where(User.id != user_id).limit(1)):
         raise Conflict("You can't delete the only account. To remove this installation, delete its data.")
     await _keep_an_admin(session, user_id)
+    from area import areas  # heavy, and needed here only
+
     for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
         await areas.remove(session, user_id, area_id)
     await session.execute(delete(User).where(User.id == user_id))

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from email_validator import EmailNotValidError, validate_email
-
 from area.kit import crypto
 from area.kit.clock import zone_names
 from area.kit.problems import FieldError, Invalid
@@ -22,6 +20,8 @@ UPLOADED = re.compile(r"/avatars/[0-9a-f]{32}\.webp")  # the URL of a picture up
 
 def check_email(value: str) -> str:
     """The address in lower case. Raises `ValueError` with a sentence."""
+    from email_validator import EmailNotValidError, validate_email  # heavy
+
     try:
         # on a self-hosted server, user@server.lan is a valid address
         address = validate_email(value, check_deliverability=False, globally_deliverable=False)

@@ -1,6 +1,6 @@
 """AREAs in a file: export and import. A file has no secrets, and each error names its AREA."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -58,6 +58,15 @@ async def apply(session: AsyncSession, scope: Scope, user_id: int, bundle: Seque
     if errors:
         raise Invalid(errors=errors)
     return report
+
+
+async def prune(session: AsyncSession, user_id: int, keep: Collection[str]) -> list[str]:
+    """Delete the user's AREAs with other names than these. Returns the names of the deleted ones."""
+    statement = select(Area.id, Area.name).where(Area.user_id == user_id, Area.name.not_in(keep)).order_by(Area.id)
+    rows = (await session.execute(statement)).all()
+    for row in rows:
+        await areas.remove(session, user_id, row.id)
+    return [row.name for row in rows]
 
 
 async def _apply(session: AsyncSession, scope: Scope, user_id: int, item: AreaIn) -> str:

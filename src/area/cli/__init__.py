@@ -1,17 +1,18 @@
 """The `area` command. Each noun has its own module; heavy modules are imported inside the commands that need them."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from area import __version__
-from area.cli import areas, catalog, connector, console, db, doctor, keys, log, mail, trial, users
+from area.cli import areas, catalog, connector, console, db, doctor, executions, keys, log, mail, tokens, trial, users
 
 app = typer.Typer(
     name="area",
     cls=console.Commands,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,6 +38,9 @@ def options(
 @app.command()
 def up(
     workers: Annotated[int, typer.Option("--workers", help="Worker processes.", min=1, max=64)] = 1,
+    port: Annotated[
+        int | None, typer.Option("--port", help="The port to listen on, in place of AREA_PORT.", min=1, max=65535)
+    ] = None,
 ) -> None:
     """Run everything on this machine: database, web and workers.
 
@@ -44,6 +48,8 @@ def up(
     """
     from area.cli import supervise
 
+    if port is not None:
+        os.environ["AREA_PORT"] = str(port)  # its processes read it, too
     raise typer.Exit(supervise.up(console.configured(), workers=workers, say=typer.echo))
 
 
@@ -74,6 +80,9 @@ def worker() -> None:
 app.add_typer(db.app, name="db")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
+app.add_typer(areas.app, name="areas")
+app.add_typer(executions.app, name="executions")
 app.command("apply")(areas.apply)
 app.command("export")(areas.export)
 app.command("run")(log.run)

@@ -6,10 +6,119 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from area.cli import console
+from area.cli.log import area_of
 
 if TYPE_CHECKING:
-    from area.areas import AreaIn
+    from area.areas import AreaIn, AreaOut
     from area.engine.state import State
+
+
+app = typer.Typer(no_args_is_help=True, help="List, show, switch and delete AREAs.")
+
+Area = Annotated[str, typer.Argument(metavar="AREA", help="The AREA's id, or its name if it is unique.")]
+
+
+@app.command("list")
+def list_(
+    user: console.User = None,
+    search: Annotated[str | None, typer.Option("--search", help="Part of the name.")] = None,
+    as_json: console.AsJson = False,
+) -> None:
+    """List a user's AREAs, newest first."""
+    from area import areas
+    from area.engine.control import scope
+
+    async def work(state: "State") -> "list[AreaOut]":
+        found: list[AreaOut] = []
+        async with state.database.sessions() as session:
+            owner = await console.find_user(session, user)
+            before = None
+            while page := await areas.find(session, scope(state), owner.id, limit=500, before=before, q=search):
+                found += page
+                before = page[-1].id
+        return found
+
+    found = console.with_state(work)
+    if as_json:
+        console.print_json(found)
+        return
+    rows = [
+        {**area.model_dump(), "action": area.action.component, "reaction": area.reaction.component} for area in found
+    ]
+    columns = {
+        "id": "ID",
+        "name": "NAME",
+        "is_active": "ON",
+        "state": "STATE",
+        "action": "ACTION",
+        "reaction": "REACTION",
+        "last_triggered_at": "LAST RUN",
+    }
+    console.table(rows, columns, "No such AREA." if search else "No AREAs yet.")
+
+
+@app.command()
+def show(area: Area) -> None:
+    """Print one AREA as JSON, with secrets masked."""
+    from area import areas
+    from area.engine.control import scope
+
+    async def work(state: "State") -> "AreaOut":
+        area_id, user_id = await area_of(state, area)
+        async with state.database.sessions() as session:
+            return await areas.get(session, scope(state), user_id, area_id)
+
+    console.print_json(console.with_state(work))
+
+
+@app.command()
+def enable(area: Area, as_json: console.AsJson = False) -> None:
+    """Switch an AREA on."""
+    _switch(area, active=True, as_json=as_json)
+
+
+@app.command()
+def disable(area: Area, as_json: console.AsJson = False) -> None:
+    """Switch an AREA off."""
+    _switch(area, active=False, as_json=as_json)
+
+
+def _switch(area: str, *, active: bool, as_json: bool) -> None:
+    from area import areas
+    from area.engine.control import scope
+
+    async def work(state: "State") -> "AreaOut":
+        area_id, user_id = await area_of(state, area)
+        async with state.database.transaction() as session:
+            return await areas.set_active(session, scope(state), user_id, area_id, active=active)
+
+    view = console.with_state(work)
+    if as_json:
+        console.print_json(view)
+    else:
+        console.echo(f"{view.name} ({view.id}) is {'on' if view.is_active else 'off'}.")
+
+
+@app.command()
+def delete(area: Area, yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False) -> None:
+    """Delete an AREA and its executions."""
+    from area import areas
+    from area.engine.control import scope
+
+    async def find(state: "State") -> "AreaOut":
+        area_id, user_id = await area_of(state, area)
+        async with state.database.sessions() as session:
+            return await areas.get(session, scope(state), user_id, area_id)
+
+    async def work(state: "State") -> None:
+        async with state.database.transaction() as session:
+            await areas.remove(session, view.user_id, view.id)
+
+    view = console.with_state(find)
+    if not yes:
+        typer.confirm(f"Delete {view.name} ({view.id}) and its executions?", abort=True)
+    console.with_state(work)
+    console.echo(f"Deleted {view.name} ({view.id}).")
 
 
 class _TriedOnly(Exception):
@@ -27,12 +136,15 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change without changing anything.")
     ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete the user's AREAs that aren't in the file, with their executions.")
+    ] = False,
     as_json: console.AsJson = False,
 ) -> None:
     """Create or update a user's AREAs from a file.
 
-    AREAs are matched by name; those that aren't in the file are left alone, and so are secrets that the file leaves
-    out (an empty text removes one). All are applied, or none if one is invalid.
+    AREAs are matched by name; those that aren't in the file are left alone without --prune, and so are secrets that
+    the file leaves out (an empty text removes one). All are applied, or none if one is invalid.
     """
     from area.areas import bundles
     from area.engine.control import scope
@@ -44,6 +156,8 @@ def apply(
         async with state.database.transaction() as session:
             owner = await console.find_user(session, user)
             report.update(await bundles.apply(session, scope(state), owner.id, desired))
+            if prune:
+                report["deleted"] = await bundles.prune(session, owner.id, {area.name for area in desired})
             if dry_run:
                 raise _TriedOnly
 

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Show services, actions and reactio
 
 
 @app.command()
-def sync() -> None:
+def sync(as_json: console.AsJson = False) -> None:
     """Update the catalog in the database from the code.
 
     `area up`, `serve` and `worker` do this when they start.
@@ -26,6 +26,9 @@ def sync() -> None:
             return await catalog.sync(session, state.registry)
 
     count = console.with_state(work)
+    if as_json:
+        console.print_json(count)
+        return
     console.echo(f"{count['services']} services, {count['components']} components, {count['variables']} variables.")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import override
 
     from area.accounts import UserView
+    from area.db.session import Database
     from area.engine.state import State
     from area.settings import Settings
 else:
@@ -130,9 +131,9 @@ def database(settings: "Settings") -> Iterator[str]:
     """The URL of a reachable database. Raises `Failed` if it can't be reached."""
     import asyncio
 
-    from area import app as root
+    from area.db import address
 
-    with root.database(settings) as dsn:
+    with address.database(settings) as dsn:
         asyncio.run(reach(dsn))
         yield dsn
 
@@ -192,10 +193,34 @@ def with_state(work: "Callable[[State], Awaitable[Result]]") -> Result:
         return asyncio.run(_with_state(settings, dsn, work))
 
 
-async def _with_state(settings: "Settings", dsn: str, work: "Callable[[State], Awaitable[Result]]") -> Result:
-    from area import app as root
+def with_database(work: "Callable[[Database, Settings], Awaitable[Result]]") -> Result:
+    """Like `with_state`, for commands that need the database alone: it starts several times as fast."""
+    import asyncio
+
+    settings = configured(quiet=True)
+    with database(settings) as dsn:
+        return asyncio.run(_with_database(settings, dsn, work))
+
+
+async def _with_database(
+    settings: "Settings", dsn: str, work: "Callable[[Database, Settings], Awaitable[Result]]"
+) -> Result:
+    from area.db.session import Database
+
+    if await _current(dsn) is None:
+        from area import app as root
+
+        await (await root.prepare(settings, dsn)).close()
+    opened = Database(dsn)
+    try:
+        return await work(opened, settings)
+    finally:
+        await opened.close()
+
+
+async def _current(dsn: str) -> str | None:
+    """The revision of the database; None if it is empty. Raises `Failed` if it is another one than this version's."""
     from area.db import schema
-    from area.engine.state import State
 
     current = await schema.current(dsn)
     if current is not None and current != schema.head():
@@ -203,7 +228,14 @@ async def _with_state(settings: "Settings", dsn: str, work: "Callable[[State], A
             f"The database is at revision {current}, but this version of AREA needs {schema.head()}."
             " Run `area db upgrade`."
         )
-    state = await State.open(settings, dsn) if current else await root.prepare(settings, dsn)
+    return current
+
+
+async def _with_state(settings: "Settings", dsn: str, work: "Callable[[State], Awaitable[Result]]") -> Result:
+    from area import app as root
+    from area.engine.state import State
+
+    state = await State.open(settings, dsn) if await _current(dsn) else await root.prepare(settings, dsn)
     try:
         return await work(state)
     finally:

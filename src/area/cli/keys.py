@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Manage the secret key that encrypt
 
 
 @app.command()
-def rotate() -> None:
+def rotate(as_json: console.AsJson = False) -> None:
     """Re-encrypt everything with a new key.
 
     Without AREA_SECRET_KEY, this generates the new key, and AREA must be stopped. With it, put a new key in front of
@@ -40,6 +40,9 @@ def rotate() -> None:
 
     rotated = console.with_state(work)
     count, unreadable = rotated.count, rotated.unreadable
+    if as_json:
+        console.print_json(rotated)
+        raise typer.Exit(1 if unreadable else 0)
     console.echo(f"Re-encrypted {count} secret{'' if count == 1 else 's'}.")
     if unreadable:
         more = f" and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""

@@ -41,7 +41,7 @@ def run(
     event = console.read_object(data, "--data") if data is not None else None
 
     async def work(state: "State") -> "ExecutionView":
-        area_id, user_id = await _area(state, area)
+        area_id, user_id = await area_of(state, area)
         async with state.database.transaction() as session:
             number = await control.run(session, state, user_id, area_id, event)
         return await _until_over(state, user_id, number, wait)
@@ -61,7 +61,7 @@ def replay(
     from area.engine import control
 
     async def work(state: "State") -> "ExecutionView":
-        user_id = await _owner(state, execution_id)
+        user_id = await owner_of(state, execution_id)
         async with state.database.transaction() as session:
             number = await control.replay(session, state, user_id, execution_id, "present" if present else "as_it_was")
         return await _until_over(state, user_id, number, wait)
@@ -69,7 +69,7 @@ def replay(
     _tell(console.with_state(work), waited=wait, as_json=as_json)
 
 
-async def _area(state: "State", name: str) -> tuple[int, int]:
+async def area_of(state: "State", name: str) -> tuple[int, int]:
     """The AREA's id and its owner's."""
     from area.kit.problems import Conflict, NotFound
 
@@ -83,7 +83,8 @@ async def _area(state: "State", name: str) -> tuple[int, int]:
     return rows[0]["id"], rows[0]["user_id"]
 
 
-async def _owner(state: "State", execution_id: int) -> int:
+async def owner_of(state: "State", execution_id: int) -> int:
+    """Whose execution it is. Raises `NotFound`."""
     from area.kit.problems import NotFound
 
     pool = await state.database.pool()

@@ -10,7 +10,8 @@ from area.cli import console
 if TYPE_CHECKING:
     from area.accounts import UserView
     from area.accounts.invitations import InvitationView
-    from area.engine.state import State
+    from area.db.session import Database
+    from area.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Manage accounts.")
 
@@ -26,19 +27,19 @@ def create(
         bool, typer.Option("--admin", help="Make it an administrator, as the first account always is.")
     ] = False,
     password_stdin: FromStdin = False,
+    as_json: console.AsJson = False,
 ) -> None:
     """Create an account, whatever the registration mode. Asks for the password."""
     from area import accounts
 
-    async def work(state: "State") -> "UserView":
-        async with state.database.transaction() as session:
+    async def work(database: "Database", _: "Settings") -> "UserView":
+        async with database.transaction() as session:
             return await accounts.create(session, email=email, username=username, password=password, is_admin=admin)
 
     password = _password(from_stdin=password_stdin)
-    user = console.with_state(work)
-    console.echo(
-        f"Created account {user.username} ({user.email}), id {user.id}{', an administrator' if user.is_admin else ''}."
-    )
+    user = console.with_database(work)
+    admin_too = ", an administrator" if user.is_admin else ""
+    _tell(user, f"Created account {user.username} ({user.email}), id {user.id}{admin_too}.", as_json=as_json)
 
 
 @app.command("list")
@@ -49,14 +50,14 @@ def list_(
     """List accounts, newest first."""
     from area import accounts
 
-    async def work(state: "State") -> "list[UserView]":
+    async def work(database: "Database", _: "Settings") -> "list[UserView]":
         users: list[UserView] = []
-        async with state.database.sessions() as session:
+        async with database.sessions() as session:
             while page := await accounts.users(session, limit=500, before=users[-1].id if users else None, q=q):
                 users += page
         return users
 
-    users = console.with_state(work)
+    users = console.with_database(work)
     if as_json:
         console.print_json(users)
         return
@@ -73,26 +74,31 @@ def list_(
 
 @app.command()
 def set_admin(
-    login: Login, remove: Annotated[bool, typer.Option("--remove", help="Remove the administrator role.")] = False
+    login: Login,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the administrator role.")] = False,
+    as_json: console.AsJson = False,
 ) -> None:
     """Make an account an administrator."""
     user = _change(login, is_admin=not remove)
-    console.echo(f"{user.username} is {'now' if user.is_admin else 'no longer'} an administrator.")
+    now = "now" if user.is_admin else "no longer"
+    _tell(user, f"{user.username} is {now} an administrator.", as_json=as_json)
 
 
 @app.command()
-def disable(login: Login) -> None:
+def disable(login: Login, as_json: console.AsJson = False) -> None:
     """Disable an account.
 
     Its sessions end, and its API tokens and AREAs stop working.
     """
-    console.echo(f"{_change(login, is_active=False).username} is disabled.")
+    user = _change(login, is_active=False)
+    _tell(user, f"{user.username} is disabled.", as_json=as_json)
 
 
 @app.command()
-def enable(login: Login) -> None:
+def enable(login: Login, as_json: console.AsJson = False) -> None:
     """Enable a disabled account."""
-    console.echo(f"{_change(login, is_active=True).username} is enabled.")
+    user = _change(login, is_active=True)
+    _tell(user, f"{user.username} is enabled.", as_json=as_json)
 
 
 @app.command()
@@ -105,28 +111,28 @@ def delete(
     """
     from area import accounts
 
-    async def find(state: "State") -> "UserView":
-        async with state.database.sessions() as session:
+    async def find(database: "Database", _: "Settings") -> "UserView":
+        async with database.sessions() as session:
             return await console.find_user(session, login)
 
-    async def work(state: "State") -> "UserView":
-        async with state.database.transaction() as session:
+    async def work(database: "Database", _: "Settings") -> "UserView":
+        async with database.transaction() as session:
             return await accounts.delete_user(session, None, user.id)
 
-    user = console.with_state(find)
+    user = console.with_database(find)
     if not yes:
         typer.confirm(f"Delete {user.username} ({user.email}), id {user.id}, and everything in it?", abort=True)
-    console.echo(f"Deleted account {console.with_state(work).username}.")
+    console.echo(f"Deleted account {console.with_database(work).username}.")
 
 
 @app.command()
-def reset_password(login: Login, password_stdin: FromStdin = False) -> None:
+def reset_password(login: Login, password_stdin: FromStdin = False, as_json: console.AsJson = False) -> None:
     """Set a new password for an account. Asks for it.
 
     Ends the account's sessions and API tokens.
     """
     user = _change(login, password=_password(from_stdin=password_stdin))
-    console.echo(f"{user.username} has a new password; sessions and API tokens have ended.")
+    _tell(user, f"{user.username} has a new password; sessions and API tokens have ended.", as_json=as_json)
 
 
 @app.command()
@@ -138,16 +144,16 @@ def setup_code() -> None:
     from area import accounts
     from area.accounts import setup
 
-    async def work(state: "State") -> str:
-        async with state.database.sessions() as session:
+    async def work(database: "Database", settings: "Settings") -> str:
+        async with database.sessions() as session:
             if await accounts.anybody(session):
                 raise console.Failed("No set-up code is needed: there is already an account.")
-        code = setup.code(state.settings)
+        code = setup.code(settings)
         if code is None:
             raise console.Failed("No set-up code is needed: only this machine can reach AREA.")
         return code
 
-    typer.echo(console.with_state(work))
+    typer.echo(console.with_database(work))
 
 
 @app.command()
@@ -158,12 +164,12 @@ def reset_two_factor(login: Login) -> None:
     """
     from area.accounts import two_factor
 
-    async def work(state: "State") -> "UserView":
-        async with state.database.transaction() as session:
+    async def work(database: "Database", _: "Settings") -> "UserView":
+        async with database.transaction() as session:
             user = await console.find_user(session, login)
             return await two_factor.reset(session, None, user.id)
 
-    typer.echo(f"Removed the second factor of {console.with_state(work).username}.")
+    typer.echo(f"Removed the second factor of {console.with_database(work).username}.")
 
 
 @app.command()
@@ -174,11 +180,11 @@ def invite(
     """Create an invitation for one registration."""
     from area.accounts import invitations
 
-    async def work(state: "State") -> "tuple[str, InvitationView]":
-        async with state.database.transaction() as session:
+    async def work(database: "Database", _: "Settings") -> "tuple[str, InvitationView]":
+        async with database.transaction() as session:
             return await invitations.invite(session, None, days=days)
 
-    token, view = console.with_state(work)
+    token, view = console.with_database(work)
     if as_json:
         console.print_json({"invitation": token, **view.model_dump()})
         return
@@ -188,19 +194,26 @@ def invite(
     )
 
 
+def _tell(user: "UserView", sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(user)
+    else:
+        console.echo(sentence)
+
+
 def _change(
     login: str, *, is_admin: bool | None = None, is_active: bool | None = None, password: str | None = None
 ) -> "UserView":
     from area import accounts
 
-    async def work(state: "State") -> "UserView":
-        async with state.database.transaction() as session:
+    async def work(database: "Database", _: "Settings") -> "UserView":
+        async with database.transaction() as session:
             user = await console.find_user(session, login)
             return await accounts.change_user(
                 session, None, user.id, is_admin=is_admin, is_active=is_active, password=password
             )
 
-    return console.with_state(work)
+    return console.with_database(work)
 
 
 def _password(*, from_stdin: bool) -> str:
