@@ -391,6 +391,41 @@ def rabbitmq() -> Iterator[Broker]:
             names.wait()
 
 
+_ALERTMANAGER = """\
+route:
+  receiver: area
+  group_by: [alertname]
+  group_wait: 0s
+  group_interval: 1s
+receivers:
+  - name: area
+    webhook_configs:
+      - url: {url}
+        http_config:
+          authorization:
+            credentials: {token}
+"""
+
+
+@contextlib.contextmanager
+def alertmanager(url: str, token: str) -> Iterator[str]:
+    """Prometheus' Alertmanager, which sends alerts to `url` with a bearer token. Yields its own address."""
+    program = _program("prometheus-alertmanager", "prometheus-alertmanager")
+    with _folder() as folder:
+        port = free_port()
+        (folder / "config.yml").write_text(_ALERTMANAGER.format(url=url, token=token))
+        options = [f"--config.file={folder}/config.yml", f"--storage.path={folder}/data", "--cluster.listen-address="]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, *options, f"--web.listen-address={HOST}:{port}"], stdout=log, stderr=log
+            )
+        try:
+            _wait(port, process, folder / "log")
+            yield f"http://{HOST}:{port}"
+        finally:
+            _end(process)
+
+
 @dataclass
 class Radicale:
     """A CalDAV server with one account, which has one calendar at `calendar`. Nobody else may read it."""
