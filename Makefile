@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test tools check format bench bench-web screenshots translations faults fair docs lock clean apt
+.PHONY: help run test test-slow tools check format bench bench-web screenshots translations faults fair docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,10 @@ run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127
 test: tools ## Run the tests (some of them: ARGS="tests/engine -k retry")
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
-tools: $(VENV)/dev.stamp $(VENV)/npm.stamp apt
+test-slow: tools $(VENV)/servers/synapse.stamp ## Run the slow tests too, against larger servers (an hour at most)
+	PYTHONDONTWRITEBYTECODE= timeout 3600 $(BIN)/pytest -n 2 --dist worksteal -m slow $(ARGS)
+
+tools: $(VENV)/dev.stamp $(VENV)/npm.stamp $(VENV)/servers/canaille.stamp apt
 
 check: $(VENV)/dev.stamp ## Check formatting, style, imports and types
 	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; failed=; \
@@ -55,6 +58,9 @@ translations: $(VENV)/dev.stamp ## Collect sentences for translation
 lock: $(VENV)/dev.stamp ## Update requirements*.txt to the newest versions that pyproject.toml allows
 	$(LOCK) --group build --output-file requirements.txt
 	$(LOCK) --group dev --output-file requirements-dev.txt
+	for server in canaille synapse; do \
+	    $(subst pyproject.toml,tests/servers/$$server.in,$(LOCK)) --output-file tests/servers/$$server.txt || exit 1; \
+	done
 
 clean: ## Remove generated files, including .venv but not data/
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
@@ -65,12 +71,14 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --universal --upgrade --generate-has
 	--no-annotate --no-header --quiet
 
 # uv is ten times as fast as pip, but pip knows this machine's package index: pip installs uv, uv the rest.
+INDEX = index=$${PIP_INDEX_URL:-$$(python3 -m pip config get global.index-url 2>/dev/null || true)}; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
+	if [ -n "$$PIP_CERT" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi;
+
 # The package itself is installed from the checkout, offline, after the build group. Compiling it here makes it start faster if
 # PYTHONDONTWRITEBYTECODE is set.
 define INSTALL
-	@index=$${PIP_INDEX_URL:-$$(python3 -m pip config get global.index-url 2>/dev/null || true)}; \
-	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
-	if [ -n "$$PIP_CERT" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi; \
+	@$(INDEX) \
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $(1) || { \
 	    echo "uv failed; trying pip, which is slower." >&2; \
 	    $(BIN)/python -m ensurepip >/dev/null && \
@@ -93,6 +101,13 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) |
 
 $(VENV)/npm.stamp: tests/npm/package-lock.json tests/npm/documents/package-lock.json tests/npm/__init__.py $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.npm && touch $@ || echo "npm could not install what some tests need; those are skipped." >&2
+
+# Servers for the tests that want other packages than AREA's: each has an environment of its own.
+$(VENV)/servers/%.stamp: tests/servers/%.txt | $(VENV)/dev.stamp
+	@$(INDEX) \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/servers/$* && \
+	$(BIN)/uv pip install --quiet --python $(VENV)/servers/$*/bin/python --require-hashes --requirement $< && touch $@ || \
+	    echo "uv could not install $*; tests that need it are skipped." >&2
 
 # Use Python's own pip for the new environment if possible (22.3 or later); installing another pip there takes seconds.
 $(BIN)/uv: | requirements.txt
