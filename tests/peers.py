@@ -18,6 +18,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -419,6 +420,61 @@ def alertmanager(url: str, token: str) -> Iterator[str]:
             process = subprocess.Popen(
                 [program, *options, f"--web.listen-address={HOST}:{port}"], stdout=log, stderr=log
             )
+        try:
+            _wait(port, process, folder / "log")
+            yield f"http://{HOST}:{port}"
+        finally:
+            _end(process)
+
+
+_SYNAPSE = """\
+server_name: synapse.test
+public_baseurl: http://127.0.0.1:{port}/
+listeners: [{{port: {port}, type: http, bind_addresses: ["127.0.0.1"], resources: [{{names: [client]}}]}}]
+database: {{name: sqlite3, args: {{database: {folder}/database}}}}
+media_store_path: {folder}/media
+signing_key_path: {folder}/signing.key
+pid_file: {folder}/pid
+log_config: {folder}/log.yaml
+macaroon_secret_key: of no matter
+form_secret: of no matter
+report_stats: false
+enable_registration: true
+enable_registration_without_verification: true
+trusted_key_servers: []
+app_service_config_files: [{folder}/area.yaml]
+ip_range_blacklist: []
+"""
+
+
+@contextlib.contextmanager
+def synapse(hook: str, token: str) -> Iterator[str]:
+    """Matrix' Synapse. It tells the application service at `hook` of all rooms. Yields its address."""
+    python = Path(sys.prefix) / "servers" / "synapse" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("not run: synapse is missing (`make test-slow` installs it)")
+    with _folder() as folder:
+        port = free_port()
+        (folder / "homeserver.yaml").write_text(_SYNAPSE.format(folder=folder, port=port))
+        (folder / "log.yaml").write_text(
+            "version: 1\nformatters: {plain: {format: '%(message)s'}}\n"
+            "handlers: {all: {class: logging.StreamHandler, formatter: plain}}\nroot: {level: WARNING, handlers: [all]}\n"
+        )
+        # https://spec.matrix.org/latest/application-service-api/#registration
+        service = {
+            "id": "area",
+            "url": hook,
+            "hs_token": token,
+            "as_token": uuid.uuid4().hex,
+            "sender_localpart": "area",
+        }
+        every = [{"exclusive": False, "regex": ".*"}]
+        service |= {"namespaces": {"users": every, "rooms": [], "aliases": []}, "rate_limited": False}
+        (folder / "area.yaml").write_text(json.dumps(service))
+        command = [str(python), "-m", "synapse.app.homeserver", "-c", str(folder / "homeserver.yaml")]
+        with (folder / "log").open("wb") as log:
+            subprocess.run([*command, "--generate-keys"], check=True, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             _wait(port, process, folder / "log")
             yield f"http://{HOST}:{port}"

@@ -1,9 +1,11 @@
 """Real programs that send webhooks, through AREA's own door."""
 
 import asyncio
+from urllib.parse import quote
 
 import aiohttp
 import orjson
+import pytest
 
 from tests import peers
 
@@ -44,6 +46,51 @@ async def test_alertmanager(site):
                 while not (await _failures(session)):
                     await asyncio.sleep(0.05)
     assert len(site.arrived["/alerts"]) == 2
+
+
+@pytest.mark.slow
+async def test_synapse(site):
+    """Messages to a Matrix room, each once; messages from it, by a push and by looking."""
+    pushed = await site.make(
+        "webhook.received",
+        {"signature": "bearer", "secret": TOKEN},
+        "http.request",
+        url=f"{site.here}/pushed",
+        body="{{path}} {{body.events.0.content.body}}",
+    )
+    with peers.synapse(pushed["webhook_url"], TOKEN) as address:
+        async with aiohttp.ClientSession(address) as session:
+            login = {"username": "ann", "password": "correct horse", "auth": {"type": "m.login.dummy"}}
+            ann = {"Authorization": f"Bearer {(await _asked(session, 'POST', 'register', login))['access_token']}"}
+            room = (await _asked(session, "POST", "createRoom", {"name": "Home"}, ann))["room_id"]
+            place = f"{address}/_matrix/client/v3/rooms/{quote(room)}"
+            sending = await site.make(
+                "webhook.received",
+                {},
+                "http.request",
+                url=f"{place}/send/m.room.message/{{{{run.key}}}}",
+                method="PUT",
+                headers=ann,
+                body='{"msgtype": "m.text", "body": "{{body.text}}"}',
+            )
+            async with site.session.post(sending["webhook_url"], json={"text": 'Été "quoted"'}) as answer:
+                assert answer.status == 202
+                run = (await answer.json())["execution_id"]
+            assert (await site.ended(run))["status"] == "success"
+            messages = await _asked(session, "GET", f"rooms/{quote(room)}/messages?dir=b", None, ann)
+            said = [event for event in messages["chunk"] if event["type"] == "m.room.message"]
+            assert [event["content"]["body"] for event in said] == ['Été "quoted"']
+            async with asyncio.timeout(60):
+                while not any('Été "quoted"' in body.decode() for body in site.arrived.get("/pushed", [])):
+                    await asyncio.sleep(0.05)
+            assert all(body.startswith(b"/_matrix/app/v1/transactions/") for body in site.arrived["/pushed"])
+
+
+async def _asked(session: aiohttp.ClientSession, method: str, path: str, body: object, headers=None) -> dict:
+    async with session.request(method, f"/_matrix/client/v3/{path}", json=body, headers=headers) as answer:
+        told = await answer.json()
+        assert answer.status == 200, told
+        return told
 
 
 async def _failures(session: aiohttp.ClientSession) -> float:

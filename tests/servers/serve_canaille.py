@@ -20,7 +20,10 @@ server.app = create_app(
         "SERVER_NAME": f"127.0.0.1:{server.port}",
         "PREFERRED_URL_SCHEME": "http",
         "CANAILLE": {"DATABASE": "memory", "JAVASCRIPT": False, "HTMX": False},
-        "CANAILLE_OIDC": {"ACTIVE_JWKS": [RSAKey.generate_key(2048).as_dict(private=True)], "TRUSTED_DOMAINS": ["none.invalid"]},
+        "CANAILLE_OIDC": {
+            "ACTIVE_JWKS": [RSAKey.generate_key(2048).as_dict(private=True)],
+            "TRUSTED_DOMAINS": ["none.invalid"],
+        },
     }
 )
 with server.app.app_context(), Backend.instance.session():
