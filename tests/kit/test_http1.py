@@ -10,7 +10,7 @@ import brotli
 import pytest
 from backports import zstd
 
-from area.kit.content_coding import TooLong, Undecodable, decoder
+from area.kit.compression import BrokenError, TooLargeError, decoder
 from area.kit.http import Client, RequestFailed
 from area.kit.http1 import MAX_OVERHEAD
 from area.kit.net import Guard
@@ -133,6 +133,16 @@ async def test_trailers_are_no_headers(client, serve):
         assert (response.body, response.headers.get("x-late")) == (b"ok", None)
     assert (await client.request("GET", seen.url)).body == b"ok"
     assert seen.connections == 1
+
+
+@pytest.mark.parametrize("length", [b"1", b"2", b"99999999999"])
+async def test_a_length_beside_chunks_does_not_count(client, serve, length):
+    """RFC 9112 §6.3: and the connection carries no other request."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+    seen = await serve(head + b"2\r\nok\r\n0\r\n\r\n", OK)
+    assert (await client.request("POST", seen.url)).body == b"ok"
+    assert (await client.request("POST", seen.url)).body == b"ok"
+    assert (len(seen.requests), seen.connections) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -351,13 +361,13 @@ def test_decoding_makes_what_is_wanted_and_no_more(coding, size):
     assert decoder(coding).decode(packed, size) == bytes(size)
     pieces = decoder(coding)
     assert b"".join(pieces.decode(packed[n : n + 100], size) for n in range(0, len(packed), 100)) == bytes(size)
-    with pytest.raises(TooLong):
+    with pytest.raises(TooLargeError):
         decoder(coding).decode(packed, size - 1)
 
 
 @pytest.mark.parametrize("coding", PACK)
 def test_what_is_not_in_the_coding(coding):
-    with pytest.raises(Undecodable):
+    with pytest.raises(BrokenError):
         decoder(coding).decode(b"not compressed at all", 1000)
     assert decoder(coding).decode(b"", 1000) == b""
 
@@ -379,5 +389,5 @@ def test_a_window_larger_than_browsers_take_is_refused():
     """It would be memory of ours: RFC 9659."""
     options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
     packer = zstd.ZstdCompressor(options=options)
-    with pytest.raises(Undecodable):
+    with pytest.raises(BrokenError):
         decoder("zstd").decode(packer.compress(bytes(20_000_000)) + packer.flush(), 10_000)

@@ -23,7 +23,7 @@ import orjson
 from yarl import URL
 
 from area import __version__
-from area.kit.content_coding import Decoder, TooLong, Undecodable, decoder
+from area.kit.compression import BrokenError, Decoder, TooLargeError, decoder
 from area.kit.http1 import Broken, Connection
 from area.kit.net import Guard, LookupFailed
 from area.kit.pool import NotConnected, Place, Pool, connect
@@ -349,9 +349,9 @@ async def _decoded(host: str, undo: Decoder, content: bytes, most: int) -> bytes
         if len(content) <= DECODED_HERE:
             return undo.decode(content, most)
         return await asyncio.to_thread(undo.decode, content, most)
-    except Undecodable as error:
+    except BrokenError as error:
         raise _undecodable(host) from error
-    except TooLong as error:
+    except TooLargeError as error:
         raise _too_long(host, most) from error
 
 
@@ -379,9 +379,9 @@ class _Stream:
             ) from error
         except Broken as error:
             raise _failure(self.host, error) from error
-        except Undecodable as error:
+        except BrokenError as error:
             raise _undecodable(self.host) from error
-        except TooLong as error:
+        except TooLargeError as error:
             raise _too_long(self.host, MAX_ADDED) from error
 
 

@@ -14,7 +14,12 @@ MAX_FIELD = 32_768  # bytes of a header field
 MAX_OVERHEAD = 262_144  # bytes in a row that belong to no body: heads, chunk extensions, trailers
 PIECE = 65_536  # bytes of a request's body to write at once
 HIGH_WATER = 262_144  # bytes of a stream that wait to be read before the server is slowed
-LENIENT = {"lenient_headers": True, "lenient_optional_cr_before_lf": True, "lenient_spaces_after_chunk_size": True}
+LENIENT = {
+    "lenient_headers": True,
+    "lenient_chunked_length": True,  # a length beside chunks doesn't count: RFC 9112 §6.3
+    "lenient_optional_cr_before_lf": True,
+    "lenient_spaces_after_chunk_size": True,
+}
 _NO_BODY = (204, 304)
 
 
@@ -208,6 +213,7 @@ class Connection(asyncio.Protocol):
         self._has_begun = True
         length = self.headers.get("content-length")
         chunked = self.headers.get("transfer-encoding", "").lower().endswith("chunked")
+        self._ambiguous = chunked and length is not None
         self._until_close = length is None and not chunked
         if self._head_only or self.status in _NO_BODY or self.status == 101:
             # what the parser or the server takes for a body would be read as the next response
@@ -216,7 +222,7 @@ class Connection(asyncio.Protocol):
             self._finish(reusable=reusable and not (stated and self.status == 204))
             if self._head_only and stated:
                 self._parser = self._new_parser()
-        elif not self._streams and length is not None and int(length) > self._most:
+        elif not self._streams and not chunked and length is not None and int(length) > self._most:
             self._fail("too_long")
         elif self._streams:
             self._wake()
@@ -239,7 +245,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The end of a response."""
         if self._has_begun and not self._over:
-            self._finish(reusable=self._parser.should_keep_alive())
+            self._finish(reusable=self._parser.should_keep_alive() and not self._ambiguous)
 
     # How it ends
 
