@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from area.connections import vault
 from area.connections.vault import Ref
-from area.engine import access
+from area.engine import access, proof
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Conflict, NotFound
@@ -46,6 +46,9 @@ async def options(
     try:
         choices = await service.pickers[declared.picker](context, form)
     except AuthExpired as error:
+        meant = await proof.meaning(state, cache.tokens, service, ref, credential, error)
+        if not isinstance(meant, AuthExpired):
+            raise Conflict(str(meant)) from error
         raise Conflict(
             "%(error)s Reconnect %(name)s; then you can choose from what is there.", error=error, name=service.name
         ) from error

@@ -24,6 +24,7 @@ from area.sdk import (
     Retry,
     Service,
     now,
+    oauth2,
     output,
     param,
 )
@@ -98,7 +99,7 @@ class Sent(Output):
     )
 
 
-async def try_account(ctx: Context, account: Account) -> None:
+async def try_account(ctx: Context, account: Account) -> oauth2.Account:
     """Log in to each configured server."""
     try:
         if account.imap_host:
@@ -109,6 +110,8 @@ async def try_account(ctx: Context, account: Account) -> None:
                 await client.noop()
     except AuthExpired as error:
         raise Permanent(str(error)) from error
+    name = account.from_address or account.login
+    return oauth2.Account(name, name)
 
 
 service = Service(

@@ -829,7 +829,8 @@ async def test_exim_takes_some_recipients_now_and_some_later(exim, monkeypatch):
 async def test_every_encryption_works_when_the_certificate_is_trusted(box, monkeypatch):
     for security, port in (("tls", box.tls_port), ("starttls", box.port)):
         with peers.smtp_server(security=security) as relay, trusting(monkeypatch, relay.ca):
-            await try_account(context(sending(relay)), sending(relay, smtp_security=security))
+            known = await try_account(context(sending(relay)), sending(relay, smtp_security=security))
+            assert known.name == sending(relay).from_address
             account = sending(relay, smtp_security=security)
             await send_email.function(context(account), Letter(to="a@x.org", text=security))
             assert len(relay.mails) == 1
