@@ -482,6 +482,81 @@ def synapse(hook: str, token: str) -> Iterator[str]:
             _end(process)
 
 
+_HOME_ASSISTANT = """\
+http:
+  server_host: 127.0.0.1
+  server_port: {port}
+api:
+input_boolean:
+  lamp:
+    name: Lamp
+input_number:
+  temperature:
+    min: 0
+    max: 50
+    initial: 20
+template:
+  - sensor:
+      - name: Outside
+        state: "{{{{ states('input_number.temperature') }}}}"
+        availability: "{{{{ is_state('input_boolean.lamp', 'off') }}}}"
+weather:
+  - platform: template
+    name: Home
+    condition_template: sunny
+    temperature_template: "{{{{ states('input_number.temperature') | float }}}}"
+    humidity_template: "{{{{ 50 }}}}"
+    forecast_daily_template: >
+      {{{{ [{{'datetime': '2026-11-23T00:00:00+00:00', 'condition': 'sunny', 'temperature': 21.5}}] }}}}
+notify:
+  - platform: file
+    name: notes
+    filename: notes.txt
+logger:
+  default: warning
+"""
+
+
+@dataclass
+class HomeAssistant:
+    """Home Assistant, with `input_boolean.lamp`, `input_number.temperature`, and a sensor that shows it unless the lamp
+    is on. `notes` is what `notify.notes` has written.
+    """
+
+    url: str
+    owner: str
+    guest: str
+    folder: Path
+
+    @property
+    def notes(self) -> str:
+        path = self.folder / "notes.txt"
+        return path.read_text() if path.exists() else ""
+
+
+@contextlib.contextmanager
+def home_assistant() -> Iterator[HomeAssistant]:
+    """Home Assistant 2024.3, which was the last for Python 3.11. `owner` and `guest` are tokens."""
+    python = Path(sys.prefix) / "servers" / "home_assistant" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("not run: home_assistant is missing (`make test-slow` installs it)")
+    with _folder() as folder:
+        port = free_port()
+        (folder / "configuration.yaml").write_text(_HOME_ASSISTANT.format(port=port))
+        script = ROOT / "tests" / "servers" / "serve_home_assistant.py"
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([python, script, folder], stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        try:
+            tokens = json.loads(process.stdout.readline() or "{}")
+            assert tokens, (folder / "log").read_text()
+            yield HomeAssistant(f"http://{HOST}:{port}", tokens["owner"], tokens["guest"], folder)
+        finally:
+            process.stdout.close()
+            process.kill()
+            process.wait()
+
+
 @dataclass
 class Radicale:
     """A CalDAV server with one account, which has one calendar at `calendar`. Nobody else may read it."""

@@ -78,6 +78,7 @@ service = Service(
         server=server("http://homeassistant.local:8123", scheme=""),
         token=secret(MADE, "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9", min_length=1),
     ),
+    quality="verified",
 )
 # https://developers.home-assistant.io/docs/api/rest/: GET /api/states
 service.options("entities", "/api/states", "entity_id", "attributes.friendly_name", "entity_id")

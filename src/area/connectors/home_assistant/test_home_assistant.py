@@ -1,4 +1,6 @@
-"""Home Assistant, against a double and a stream written from its documentation: it publishes no description."""
+"""Home Assistant 2024.3 itself (with `make test-slow`), and a double written from its documentation for what newer
+versions answer: it publishes no description.
+"""
 
 import contextlib
 from typing import Any
