@@ -328,11 +328,20 @@ async def test_senders_that_wait_to_be_asked_for_a_password_are_asked(state, use
     assert "authorization" not in orjson.loads(row["trigger_data"])["headers"]
 
 
+async def test_transfer_codings_are_taken_off(state, user, hooks):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    headers = {"content-type": "application/json", "transfer-encoding": "gzip, chunked"}
+    assert (await send(hooks, made.webhook_url, gzip.compress(b'{"a": 1}'), headers))[0] == 202
+    (row,) = await rows(state)
+    assert orjson.loads(row["trigger_data"])["body"] == {"a": 1}
+
+
 async def test_415_for_an_encoding_that_is_not_known(state, user, hooks):
     made = await make_area(state, user, action="webhook.received", text="{{method}}")
     status, answer, headers = await send(hooks, made.webhook_url, b"x", {"content-encoding": "zstd"})
     assert (status, headers[b"accept-encoding"]) == (415, b"gzip, deflate, br")
     assert answer["detail"] == "This Content-Encoding isn't supported. Use one of: gzip, deflate, br."
+    assert (await send(hooks, made.webhook_url, b"x", {"transfer-encoding": "lzma, chunked"}))[0] == 415
     bomb = gzip.compress(bytes(MAX_BODY + 1))
     assert (await send(hooks, made.webhook_url, bomb, {"content-encoding": "gzip"}))[0] == 413
     assert (await send(hooks, made.webhook_url, b"no gzip", {"content-encoding": "gzip"}))[0] == 400

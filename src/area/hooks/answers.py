@@ -138,8 +138,10 @@ def plain(request: Request, limit: int, share: Share) -> Request:
     """The request with its body decompressed. Raises `compression.UnknownEncodingError`, `TooLargeError` or
     `BrokenError`, and `Crowded`.
     """
-    encoding = request.headers.get("content-encoding")
+    encoding, transfer = request.headers.get("content-encoding"), request.headers.get("transfer-encoding")
     encodings = compression.codings(encoding) if encoding else []
+    if transfer:  # the server undoes "chunked", and no other transfer coding (RFC 9112 §6.1)
+        encodings += [name for name in compression.codings(transfer) if name != "chunked"]
     if not encodings or not request.body:
         return request
     body = compression.decompressed(request.body, encodings, limit)
