@@ -62,6 +62,8 @@ def test_labels_mean_what_browsers_mean(label, codec):
         ("déjà ".encode() + b"\xff" + b" vu", "utf-8", "déjà \ufffd vu"),
         ("déjà ".encode() + b"\xe9" + b" vu", None, "déjà \ufffd vu"),
         ("cut 日".encode()[:-1], "utf-8", "cut \ufffd"),
+        (b"a\xffb", "utf-8", "a\ufffdb"),
+        (b"\x89PNG\x8d\x00", None, "\ufffdPNG\ufffd\0"),
         # written as windows-1252 throughout
         ("déjà vu — été".encode("cp1252"), "utf-8", "déjà vu — été"),
         ("déjà vu — été".encode("cp1252"), None, "déjà vu — été"),

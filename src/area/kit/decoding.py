@@ -68,6 +68,7 @@ _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rf"({_HIGH}{_LOW})|{_HIGH}|{_LOW}|\\.")
 _SHIFT = re.compile(rb"(\x1b\([BIJ]|\x1b\$\(D|\x1b\$[@B])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_LETTER = re.compile("[\ufffd\xff]")  # what windows-1252 has not, or writers do not use
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _BIG = re.compile(rb'(?<!["0-9.])[0-9]{19}')  # an integer of so many digits may need more than 64 bits
 
@@ -106,7 +107,8 @@ def decode_text(data: bytes, charset: str | None = None) -> str:
 
     A byte order mark decides first, then `charset` (a label in any spelling). Without either, or with an unknown label,
     US-ASCII or UTF-8, the text is UTF-8. If it isn't valid as such, and has more invalid bytes than other characters
-    beyond ASCII, these bytes are read as windows-1252: a stray byte doesn't garble the rest.
+    beyond ASCII, these bytes are read as windows-1252 if they are characters there: a stray byte doesn't garble the
+    rest.
     """
     for mark, marked in _MARKS:
         if data.startswith(mark):
@@ -134,7 +136,10 @@ def _utf8(data: bytes) -> str:
     text = data.decode(errors="replace")
     invalid = text.count("\ufffd")
     others = len(text) - len(text.encode("ascii", "ignore")) - invalid
-    return data.decode(errors="area.windows-1252") if invalid > others else text
+    if invalid <= others:
+        return text
+    legacy = data.decode(errors="area.windows-1252")
+    return text if _NO_LETTER.search(legacy) else legacy
 
 
 def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:

@@ -6,7 +6,6 @@ redirects, read the body, explain the error.
 
 import asyncio
 import base64
-import codecs
 import re
 import socket
 import ssl
@@ -19,11 +18,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
-import orjson
 from yarl import URL
 
 from area import __version__
 from area.kit.compression import BrokenError, Decoder, TooLargeError, decoder
+from area.kit.decoding import charset_in, decode_text, parse_json
 from area.kit.http1 import Broken, Connection
 from area.kit.net import Guard, LookupFailed
 from area.kit.pool import NotConnected, Place, Pool, connect
@@ -41,9 +40,6 @@ _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # in the val
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 _UNENCODED = re.compile(r"[^!$%&-;=?-Z_a-z~\[\]]|%(?![0-9A-Fa-f]{2})")  # not allowed in a path and query by RFC 3986
 _IN_QUERY = "!$'()*,/:?@"  # what `params` needn't encode
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
-# Python's decoders that are not charsets of the web; some take quadratic time.
-_NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 
 # The client sets these itself. From a user they could make one request look like two to the server, and the next user
 # of the pooled connection would read the response to the second.
@@ -95,8 +91,8 @@ class Response:
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259). Raises a permanent `RequestFailed` if it is invalid."""
         try:
-            return orjson.loads(self.body.removeprefix(codecs.BOM_UTF8))
-        except orjson.JSONDecodeError as error:
+            return parse_json(self.body, charset_in(self.headers.get("content-type", "")))
+        except ValueError as error:
             if self.body:
                 message = Sentence(
                     "%(host)s answered %(status)s with no valid JSON: %(said)s",
@@ -573,11 +569,4 @@ def _not_connected(host: str, cause: BaseException | None) -> str:
 
 
 def _decode(body: bytes, headers: Mapping[str, str]) -> str:
-    match = _CHARSET.search(headers.get("content-type", ""))
-    try:
-        codec = codecs.lookup(match[1]).name if match else "utf-8"
-        if codec != "utf-8" and codec not in _NO_CHARSETS:
-            return body.decode(codec, errors="replace")
-    except (LookupError, ValueError):
-        pass  # not a charset that Python knows: UTF-8, as if none was given
-    return body.decode("utf-8-sig", errors="replace")
+    return decode_text(body, charset_in(headers.get("content-type", "")))

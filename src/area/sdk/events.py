@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
-import orjson
 from pydantic import BaseModel
 from typing_extensions import override
 
+from area.kit.decoding import charset_in, parse_json
 from area.kit.sentences import Sentence
 from area.sdk.answers import fill_template, lookup
 from area.sdk.errors import Permanent
@@ -111,8 +111,8 @@ class Request:
     def json(self) -> Any:
         """The body as JSON. Raises `Permanent` when it isn't JSON."""
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
+            return parse_json(self.body, charset_in(self.headers.get("content-type", "")))
+        except ValueError as error:
             raise Permanent(Sentence("The body is no JSON: %(error)s.", error=error)) from error
 
 

@@ -31,6 +31,7 @@ from area.sdk import (
     quoted,
     without_blanks,
 )
+from area.sdk.decoding import parse_json
 from area.sdk.forms import form, secret, server
 from area.sdk.shapes import JSON, Place, Shape
 
@@ -324,8 +325,8 @@ async def _stream(ctx: Context, kind: str) -> AsyncIterator[dict[str, Any]]:
         async for line in lines:
             if line.startswith("data: {"):
                 try:
-                    told = orjson.loads(line.removeprefix("data: "))
-                except orjson.JSONDecodeError as error:
+                    told = parse_json(line.removeprefix("data: "))
+                except ValueError as error:
                     raise Retry("Home Assistant sent an incomplete event.") from error
                 if told.get("event_type") == kind:  # it also tells that it stops
                     yield told

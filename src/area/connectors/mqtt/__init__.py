@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-import orjson
 from paho.mqtt.client import MQTTMessage
 from pydantic import AfterValidator, BaseModel, SecretStr
 
@@ -27,6 +26,7 @@ from area.sdk import (
     output,
     param,
 )
+from area.sdk.decoding import parse_json
 from area.sdk.shapes import JSON, Shape, segments
 
 MAX_PAYLOAD = 1_000_000  # bytes
@@ -272,7 +272,7 @@ def _read(message: MQTTMessage) -> Message:
         binary = True
     if not binary and not truncated:
         with suppress(ValueError):
-            payload = _storable(orjson.loads(text))
+            payload = _storable(parse_json(text))
     return Message(
         topic=message.topic,
         parts=message.topic.split("/"),
