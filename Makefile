@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow tools check format bench bench-web screenshots translations faults fair docs lock clean apt
+.PHONY: help run test test-slow tools check format bench bench-web screenshots translations faults fair fuzz docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +48,9 @@ faults: $(VENV)/dev.stamp ## Kill, freeze and disconnect parts of a running AREA
 
 fair: $(VENV)/dev.stamp ## Attack a running AREA as one user, and measure the effect on another (ARGS name attacks)
 	$(BIN)/python -m tests.fair $(ARGS)
+
+fuzz: $(VENV)/dev.stamp ## Feed broken feeds, calendars, mails, hook bodies and answers to the readers (ARGS="--minutes 60")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: $(VENV)/dev.stamp ## Generate docs/reference/ from the code
 	$(BIN)/python -m area.cli.reference
