@@ -2,7 +2,8 @@
 
 import pytest
 
-from area.engine import circles
+from area.engine import access, circles
+from area.engine.cache import Cache
 from area.kit.crypto import Keyring
 from area.settings import Settings
 
@@ -35,3 +36,21 @@ def test_a_chain_is_believed_if_it_was_written_here():
     other = Keyring(["another secret of 32 characters...."])
     for value in ("", "x", circles.write(other, chain), "x" * 5000):
         assert circles.read(keyring, value) == []
+
+
+async def test_each_run_has_its_own_chain(state):
+    """Services without a connection share a client, which must not carry the chain of one run into another."""
+    service, tokens = state.registry.services["http"], Cache(state).tokens
+    address = f"{state.settings.base_url}/hooks/x"
+
+    def sent(chain):
+        made = access.context(state, tokens, service, None, None, chain=chain).http
+        return made, made._given(address, {"A": "1"})
+
+    first, headers = sent([1])
+    assert circles.read(state.keyring, headers[circles.HEADER]) == [1]
+    _, others = sent([2, 3])
+    assert circles.read(state.keyring, others[circles.HEADER]) == [2, 3]
+    assert circles.read(state.keyring, first._given(address, None)[circles.HEADER]) == [1]
+    assert first._given("https://example.org/hooks/x", None) == {}
+    assert sent([])[1] == {"A": "1"}

@@ -345,7 +345,9 @@ def context(
     """
     client = http(state, tokens, service, ref, credential)
     if chain:
-        client.send_to(circles.own_hook(state.settings), lambda: {circles.HEADER: circles.write(state.keyring, chain)})
+        client = client.sending_to(
+            circles.own_hook(state.settings), lambda: {circles.HEADER: circles.write(state.keyring, chain)}
+        )
     return Context(
         http=client,
         guard=state.guard,

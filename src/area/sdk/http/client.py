@@ -89,9 +89,13 @@ class Http:
         self._masks: Callable[[str], str] = str
         self._more: tuple[Callable[[str], bool], Callable[[], Mapping[str, str]]] | None = None
 
-    def send_to(self, which: Callable[[str], bool], headers: Callable[[], Mapping[str, str]]) -> None:
-        """Send what `headers` returns, too, with requests to the addresses that `which` accepts."""
-        self._more = which, headers
+    def sending_to(self, which: Callable[[str], bool], headers: Callable[[], Mapping[str, str]]) -> "Http":
+        """The same client, which sends what `headers` returns, too, with requests to the addresses that `which`
+        accepts.
+        """
+        other = copy(self)
+        other._more = which, headers  # noqa: SLF001 - it is one of us
+        return other
 
     @property
     def app(self) -> "Http":
