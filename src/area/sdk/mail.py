@@ -11,15 +11,15 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from area.kit import mime
 from area.kit.decoding import charset_in, codec_of, decode_text
-from area.kit.headers import Sender, bytes_text, header_text, senders
+from area.kit.headers import Sender, bytes_text, decoded, header_text, senders
 from area.kit.mime import Mailbox, Message
 from area.kit.sentences import Sentence
 from area.kit.template import as_text
 from area.sdk.shapes import HTML, Shape, Shaped
 
 __all__ = [
-    "Addresses", "Letter", "Mailbox", "Message", "Sender", "addresses", "compose", "header_text", "mailboxes", "mime",
-    "received_text", "recipients", "senders", "written",
+    "Addresses", "Letter", "Mailbox", "Message", "Sender", "addresses", "compose", "decoded", "header_text",
+    "mailboxes", "mime", "received_text", "recipients", "senders", "written",
 ]  # fmt: skip
 
 MOST = 100  # addresses of one field; RFC 5321 §4.5.3.1.8 asks servers for no more

@@ -2,13 +2,14 @@
 
 import hashlib
 import re
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_validator
 
-from area.connectors.email import imap, smtp, watching
+from area.connectors.email import filing, imap, smtp, watching
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server
 from area.sdk import (
@@ -28,7 +29,7 @@ from area.sdk import (
     output,
     param,
 )
-from area.sdk.mail import Letter, compose, mailboxes, mime
+from area.sdk.mail import Letter, addresses, compose, decoded, mailboxes, mime, written
 from area.sdk.shapes import Items
 
 SENDER = "Only e-mails whose sender's name or address contains this text"
@@ -43,6 +44,8 @@ def _one_line(text: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
+MessageId = Annotated[Line, param("Message-ID of the e-mail", "{{message_id}}", min_length=1)]
+Place = Annotated[Line, param("Folder that it is in", "{{folder}}", pick="folders", min_length=1)]
 
 
 class Account(BaseModel):
@@ -97,6 +100,11 @@ class Sent(Output):
     refused: list[Refusal] = output(
         "refused", "Addresses the server refused, and why", [{"address": "x@example.com", "reason": "550 Unknown"}]
     )
+
+
+class Filed(Output):
+    message_id: str = output("message_id", "Message-ID", "<20261123.1@example.com>")
+    folder: str = output("folder", "Folder that it is in", "Archive")
 
 
 async def try_account(ctx: Context, account: Account) -> oauth2.Account:
@@ -183,12 +191,60 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
     who got it; nobody gets it twice, even if the run is replayed. Every attempt has the same Message-ID, so mail
     servers can recognize a duplicate.
     """
+    return await _send(ctx, params)
+
+
+@service.reaction("Reply to an e-mail", idempotent="key")
+async def reply_to_email(
+    ctx: Context,
+    *,
+    message_id: MessageId,
+    folder: Place,
+    text: Annotated[str, param("Plain text", "Thank you, we are on it.")],
+    to_all: Annotated[bool, param("Reply to everyone", False)] = False,
+) -> Sent:
+    """Reply to an e-mail in the mailbox, to the sender or to everyone. Needs both servers in the connection.
+
+    E-mail that a program sent, such as an out-of-office reply, and your own get no reply: that would loop.
+    """
+    account: Account = ctx.credential
+    account.server("SMTP")
+    async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
+        head = await filing.head(mailbox, folder, message_id)
+    own = str(account.from_address).lower()
+    if (head("auto-submitted").lower() or "no") != "no" or head("precedence").lower() in ("bulk", "junk", "list"):
+        raise _unanswered("A program or a list sent this e-mail")  # RFC 3834 §2
+    try:
+        to = written(head("reply-to") or head("from"))
+        if to.lower() == own or not to:
+            raise _unanswered("This e-mail is from your own address, or from none")
+        others = [
+            box for box in mailboxes(written(f"{head('to')}, {head('cc')}")) if to_all and box.address.lower() != own
+        ]
+        letter = Letter(to=to, cc=addresses([asdict(box) for box in others]), text=text)
+    except ValueError as error:
+        raise Permanent(f"Can't reply to this e-mail: {error}") from error
+    subject = decoded(head("subject"))
+    letter.subject = subject if subject[:3].lower() == "re:" else f"Re: {subject}"
+    references = f"{mime.message_ids(head('references'))} {mime.message_ids(message_id)}".strip()
+    thread = {"In-Reply-To": mime.message_ids(message_id), "References": references} if references else {}
+    return await _send(ctx, letter, **{name: value for name, value in thread.items() if value})
+
+
+def _unanswered(why: str) -> Partial:
+    """The error that does not switch an AREA off that replies to all mail."""
+    nothing = Sent(message_id="", accepted=[], refused=[])
+    return Partial(f"{why}, so AREA doesn't reply to it.", result=nothing, state={})
+
+
+async def _send(ctx: Context, params: Letter, **headers: str) -> Sent:
+    """Send a mail to all who haven't got it in an earlier attempt."""
     account: Account = ctx.credential
     server = account.server("SMTP")
     sender = mime.address(str(account.from_address))
     token = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32] if ctx.idempotency_key else uuid4().hex
     own = ctx.state.get("message_id") or mime.message_id(token, sender.rpartition("@")[2])
-    message = compose(params, sender=sender, date=now(), headers={"Message-ID": own})
+    message = compose(params, sender=sender, date=now(), headers={"Message-ID": own} | headers)
     given = ", ".join(part for part in (params.to, params.cc, params.bcc) if part)
     delivery = smtp.Delivery(
         list(dict.fromkeys(box.address for box in mailboxes(given))), ctx.state.get("accepted", [])
@@ -219,6 +275,37 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
     if sent.refused:
         raise Permanent(f"{server} refused every recipient. {delivery.summary()}")
     return sent
+
+
+@service.reaction("Move an e-mail", idempotent="same")
+async def move_email(
+    ctx: Context,
+    *,
+    message_id: MessageId,
+    folder: Place,
+    to_folder: Annotated[Line, param("Folder to move it to", "Archive", pick="folders", min_length=1)],
+) -> Filed:
+    """Move an e-mail to another folder of the mailbox. One that is there already stays there."""
+    account: Account = ctx.credential
+    async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
+        await filing.move(mailbox, folder, message_id, to_folder)
+    return Filed(message_id=message_id, folder=to_folder)
+
+
+@service.reaction("Mark an e-mail", idempotent="same")
+async def mark_email(
+    ctx: Context,
+    *,
+    message_id: MessageId,
+    folder: Place,
+    read: Annotated[bool | None, param("Mark as read", True)] = None,
+    flagged: Annotated[bool | None, param("Flag it, or remove its flag", True)] = None,
+) -> Filed:
+    """Mark an e-mail as read or unread, or flag or unflag it."""
+    account: Account = ctx.credential
+    async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
+        await filing.mark(mailbox, folder, message_id, {"\\Seen": read, "\\Flagged": flagged})
+    return Filed(message_id=message_id, folder=folder)
 
 
 @service.picker

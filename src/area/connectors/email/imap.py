@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import BufferedReader
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from imap_tools import BaseMailBox, ImapToolsError, MailboxLoginError, UnexpectedCommandStatusError
 from imap_tools.errors import MailboxFolderSelectError
@@ -155,7 +155,7 @@ class Mailbox:
         # Shutting a second handle of the socket down ends whatever a thread is waiting for on the first, TLS or not.
         self._cord = sock.dup()
         self._box: _MailBox | None = None
-        self._idles = False
+        self._capabilities: set[str] = set()
         self._folder = ""
         self._mails = 0
 
@@ -178,23 +178,39 @@ class Mailbox:
                 raise Retry(f"{self._server} is not accepting sign-ins right now: {said}") from error
             raise AuthExpired(f"{self._server} rejected the sign-in of {login}: {said}") from error
         _, capabilities = await self._run(self._box.client.capability)
-        self._idles = b"IDLE" in capabilities[0].upper().split()
+        self._capabilities = set(capabilities[0].decode("ascii", "replace").upper().split())
 
     async def open(self, folder: str) -> tuple[int, int]:
         """Open a folder read-only, or once more: one that was made anew under its name is found by that. Returns its
         UIDVALIDITY and the lowest UID the next mail can get.
         """
-        await self._select(folder, readonly=True)
+        await self.select(folder, readonly=True)
         client = self._opened().client
         validity, following = (client.response(name)[1][0] for name in ("UIDVALIDITY", "UIDNEXT"))
         if following is None:  # old servers leave it out
             following = 1 + max(await self.newer(0), default=0)
         return int(validity or 0), int(following)
 
-    async def _select(self, folder: str, *, readonly: bool) -> None:
+    def has(self, capability: str) -> bool:
+        """Whether the server has it."""
+        return capability in self._capabilities
+
+    async def uid(self, command: str, *arguments: str | bytes) -> list[Any]:
+        """What the server returns for a command about UIDs of the open folder. Raises `Permanent` if it refuses."""
+        client = self._opened().client
+        client.untagged_responses.clear()
+        status, data = await self._run(client.uid, command, *arguments)
+        if status != "OK":
+            raise Permanent(f"{self._server} refused to {command.lower()} an e-mail: {words(data[0])}")
+        return list(data)
+
+    async def select(self, folder: str, *, readonly: bool = False) -> None:
+        """Open a folder, to change it unless it is `readonly`."""
         box = self._opened()
         try:
             _, (mails, *_) = await self._run(box.folder.set, folder, readonly)
+        except imaplib.IMAP4.readonly as error:
+            raise Permanent(f"{self._server} lets you only read the folder {folder!r}.") from error
         except MailboxFolderSelectError as error:
             said = words(error.command_result[1][0])
             named = [name for name in await self.folders() if re.split(r"[./]", name)[-1] == folder]
@@ -258,7 +274,7 @@ class Mailbox:
     async def wait(self) -> None:
         """Wait until mail may have arrived."""
         box = self._opened()
-        if not self._idles:
+        if not self.has("IDLE"):
             await asyncio.sleep(POLL)
             await self._run(box.client.noop)
             return

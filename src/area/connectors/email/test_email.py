@@ -3,6 +3,7 @@ is wrong.
 """
 
 import asyncio
+import re
 import socket
 import threading
 import time
@@ -21,7 +22,7 @@ from tests.kit import hostile_mail
 from tests.ports import free_port
 
 from area.connectors.email import Account, Letter, imap, message, new_email, send_email, server, service, try_account
-from area.connectors.email.message import Mail, read
+from area.connectors.email.message import Mail, header, read
 from area.connectors.email.parser import MAX_TEXT, decode
 from area.kit.http import Client
 from area.sdk import AuthExpired, Context, Credentials, Guard, Http, Partial, Permanent, Retry, tls_context
@@ -928,6 +929,134 @@ async def test_addresses_that_are_wrong(box, monkeypatch):
         for security in ("none", "tls"):
             account = receiving(box, imap_port=silent.getsockname()[1], imap_security=security)
             assert "did not answer within 0.2 seconds" in await said(account)
+
+
+def both(box: Any, post: Any) -> Account:
+    return Account(**receiving(box).model_dump(exclude_defaults=True, exclude={"password"}) | {
+        "password": box.password, "smtp_host": post.host, "smtp_port": post.port, "smtp_security": "none",
+        "from_address": "ann@example.org",
+    })  # fmt: skip
+
+
+def received(**headers: str) -> bytes:
+    given = {"From": "Bob <bob@example.com>", "To": "ann@example.org, carol@x.org", "Subject": "Question"} | headers
+    return "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items()).encode() + b"\r\nx\r\n"
+
+
+async def act(account: Account, name: str, **params: Any) -> Any:
+    reaction = service.reactions[name]
+    return await reaction.function(context(account, key="1"), reaction.params(**params))
+
+
+@pytest.fixture(scope="module")
+def old():
+    """A server without MOVE and UIDPLUS."""
+    with peers.dovecot(idle=False) as peer:
+        yield peer
+
+
+@pytest.mark.parametrize("peer", ["box", "old", "cyrus"])
+async def test_a_mail_is_moved_once(request, peer):
+    peer = request.getfixturevalue(peer)
+    for folder in ("From here", "To there"):
+        peer.create(f'"{folder}"' if peer.login == "ann" else folder)
+    names = ('"From here"', '"To there"') if peer.login == "ann" else ("From here", "To there")
+    for message_id in ("<1@x>", "<11@x>", '<"q\\"1@x>'):
+        peer.deliver(received(Message_ID=message_id), names[0])
+    account = receiving(peer)
+    for message_id in ("<1@x>", "<1@x>", '<"q\\"1@x>'):  # an attempt more than once
+        given = {"message_id": message_id, "folder": "From here", "to_folder": "To there"}
+        assert (await act(account, "move_email", **given)).folder == "To there"
+    place = server.Server("IMAP", peer.host, peer.port, "none")
+    async with imap.connected(Guard(ALLOWED), place, peer.login, peer.password) as mailbox:
+
+        async def left(folder: str) -> list[str]:
+            await mailbox.open(folder)
+            every = (await mailbox.uid("SEARCH", "UNDELETED"))[0].split()
+            return sorted(
+                [
+                    header(
+                        next(
+                            item[1]
+                            for item in await mailbox.uid("FETCH", uid, "(BODY.PEEK[HEADER])")
+                            if isinstance(item, tuple)
+                        ),
+                        "message-id",
+                    )
+                    for uid in every
+                ]
+            )
+
+        assert await left("From here") == ["<11@x>"]
+        assert await left("To there") == ['<"q\\"1@x>', "<1@x>"]
+    with pytest.raises(Permanent, match="has no e-mail with this Message-ID"):
+        await act(account, "move_email", message_id="<2@x>", folder="From here", to_folder="To there")
+    with pytest.raises(Permanent, match="can't open the folder 'Nowhere'"):
+        await act(account, "move_email", message_id="<11@x>", folder="From here", to_folder="Nowhere")
+    with pytest.raises(ValidationError, match="control characters"):
+        await act(account, "move_email", message_id="<1@x>\r\nX DELETE", folder="From here", to_folder="To there")
+    with pytest.raises(Permanent, match="isn't a Message-ID"):
+        await act(account, "move_email", message_id="<é@x>", folder="From here", to_folder="To there")
+
+
+@pytest.mark.parametrize("peer", ["box", "cyrus"])
+async def test_a_mail_is_marked(request, peer):
+    peer = request.getfixturevalue(peer)
+    peer.create("Marked")
+    for message_id in ("<1@x>", "<2@x>"):
+        peer.deliver(received(Message_ID=message_id), "Marked")
+    account, where = receiving(peer), {"message_id": "<1@x>", "folder": "Marked"}
+
+    async def flags() -> list[bytes]:
+        place = server.Server("IMAP", peer.host, peer.port, "none")
+        async with imap.connected(Guard(ALLOWED), place, peer.login, peer.password) as mailbox:
+            await mailbox.open("Marked")
+            return sorted(re.findall(rb"\\(?:Seen|Flagged)", b"".join(await mailbox.uid("FETCH", "1:*", "(FLAGS)"))))
+
+    for _ in range(2):
+        await act(account, "mark_email", **where, read=True, flagged=True)
+        assert await flags() == [b"\\Flagged", b"\\Seen"], "of one of the two"
+    await act(account, "mark_email", **where, flagged=False)
+    assert await flags() == [b"\\Seen"]
+    await act(account, "mark_email", **where, read=False)
+    assert await flags() == []
+
+
+async def test_a_reply_joins_the_conversation(box, post):
+    box.create("Asked")
+    box.deliver(
+        received(
+            Message_ID="<1@x>", References="<0@x>", Cc="Dave <dave@x.org>, ann@example.org",
+            From="Acme, Inc. Jobs <jobs@example.com>", Subject="=?utf-8?q?Gr=C3=BC=C3=9Fe?=",
+        ), "Asked",
+    )  # fmt: skip
+    account = both(box, post)
+    for to_all, recipients in (
+        (False, ["jobs@example.com"]),
+        (True, ["jobs@example.com", "carol@x.org", "dave@x.org"]),
+    ):
+        result = await act(account, "reply_to_email", message_id="<1@x>", folder="Asked", text="Thanks", to_all=to_all)
+        assert result.accepted == recipients
+        message = message_from_bytes(post.mails[-1].content, policy=policy.default)
+        assert (message["To"], message["Subject"]) == ('"Acme, Inc. Jobs" <jobs@example.com>', "Re: Grüße")
+        assert (message["In-Reply-To"], message["References"]) == ("<1@x>", "<0@x> <1@x>")
+    assert not [path for path in box.mails("Asked") if path.name.endswith("S")], "it stays unread"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"From": "ann@example.org"}, {"From": "MAILER-DAEMON"},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_would_loop_gets_no_reply(box, post, headers):
+    box.create("Loops")
+    message_id = f"<{next(iter(headers.values()))}@loops>"
+    box.deliver(received(Message_ID=message_id, **headers), "Loops")
+    with pytest.raises(Partial, match="so AREA doesn't reply to it"):
+        await act(both(box, post), "reply_to_email", message_id=message_id, folder="Loops", text="Thanks")
+    assert post.mails == []
 
 
 def sending_half(port: int) -> dict[str, Any]:
