@@ -246,7 +246,9 @@ async def try_out(
     return in_words(request, preview)
 
 
-@router.post("/{area_id}/run", status_code=202, responses=answers(400, 401, 403, 404, 413, 422), summary="Run an AREA")
+@router.post(
+    "/{area_id}/run", status_code=202, responses=answers(400, 401, 403, 404, 409, 413, 422), summary="Run an AREA"
+)
 async def run(
     area_id: Id, identity: Runner, state: StateDep, session: SessionDep, form: Event | None = None
 ) -> Started:

@@ -21,7 +21,7 @@ from area.db.search import search
 from area.db.session import notify, raw
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, NotFound, TooMany
-from area.kit.sentences import Number
+from area.kit.sentences import Number, Sentence
 from area.kit.text import check_line
 from area.registry import Registry
 from area.sdk.fields import by_name
@@ -215,6 +215,11 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -
     for view in await views.load(session, scope, [area_id]):
         return view
     raise NotFound("There is no AREA %(number)s.", number=area_id)
+
+
+async def unavailable(session: AsyncSession, scope: Scope, area_id: int) -> Sentence | None:
+    """Which side of an AREA, on or off, can't run on this server; None if both can."""
+    return await views.unavailable_side(session, scope, area_id)
 
 
 async def find(

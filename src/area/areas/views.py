@@ -42,7 +42,15 @@ class PartOut(BaseModel):
 
 
 State = Literal[
-    "healthy", "never_fired", "off", "switched_off", "waiting_for_connection", "retrying", "failing", "unavailable"
+    "healthy",
+    "never_fired",
+    "waiting",
+    "off",
+    "switched_off",
+    "waiting_for_connection",
+    "retrying",
+    "failing",
+    "unavailable",
 ]
 
 
@@ -50,8 +58,9 @@ class AreaOut(BaseModel):
     """An AREA with its columns and state.
 
     `webhook_url` is its webhook URL, if it has one, and `webhook_secret` the signing secret that AREA generated, if
-    any. `when_off` is what happens to webhooks while it is off. `waits_for` is the service to connect. `note` is what
-    the trigger left out at its last look, such as an item that can't be read.
+    any. `fails` is the side that fails if the state is `failing`. `when_off` is what happens to webhooks while it is
+    off. `waits_for` is the service to connect. `note` is what the trigger left out at its last look, such as an item
+    that can't be read.
     """
 
     id: int
@@ -73,6 +82,7 @@ class AreaOut(BaseModel):
     version: int
     state: State
     reason: Sentence | None
+    fails: Literal["action", "reaction"] | None
     note: str | None
     waits_for: str | None
     last_checked_at: datetime | None
@@ -86,7 +96,10 @@ select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, 
        s.note,
        s.said as source_said, h.switched_off_at, h.reason, h.said as health_said, h.failures,
        coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
-       ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
+       ca.is_active and sa.is_active as action_available, cr.is_active and sr.is_active as reaction_available,
+       n.id is not null as has_run, coalesce(n.status = 'failed', false) as last_failed,
+       coalesce((select max(v.created_at) from area_versions v where v.area_id = a.id)
+                > n.started_at at time zone 'utc', false) as changed,
        j.execution_id is not null as retried, n.error_message as retry_error, r.said as retry_said
 from areas a
 join components ca on ca.id = a.component_action_id join services sa on sa.id = ca.service_id
@@ -95,8 +108,9 @@ left join triggers t on t.area_id = a.id
 left join sources s on s.id = t.source_id
 left join area_health h on h.area_id = a.id
 left join lateral (
-  select e.id, e.error_message from area_executions e where e.area_id = a.id order by e.id desc limit 1) n
-  on a.is_active and a.triggered_count > 0
+  select e.id, e.error_message, e.status, e.started_at
+  from area_executions e where e.area_id = a.id order by e.id desc limit 1) n
+  on a.is_active
 left join execution_jobs j on j.execution_id = n.id and j.reason = 'retry' and j.due_at > now()
 left join execution_records r on r.execution_id = j.execution_id
 where a.id = any(:ids)
@@ -133,12 +147,19 @@ async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addre
     return views
 
 
+async def unavailable_side(session: AsyncSession, scope: Scope, area_id: int) -> Sentence | None:
+    """Which side of the AREA can't run here, whatever its state."""
+    row = (await session.execute(AREAS, {"ids": [area_id]})).one()
+    return unavailable(scope.registry, row, (await _parts(session, scope, [row]))[area_id])
+
+
 def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connections: States) -> AreaOut:
     """The AREA without its webhook URL, so that it can be shown even if that can't be decrypted."""
     action, reaction = parts
     keys = (action.component, reaction.component)
-    waits_for = _waits_for(scope.registry, parts, connections) if area.available else None
-    state, reason = _state(area, scope.registry, keys, waits_for, connections)
+    gone = unavailable(scope.registry, area, parts)
+    waits_for = None if gone else _waits_for(scope.registry, parts, connections)
+    state, reason = _state(area, gone, waits_for, connections)
     try:
         _webhook(scope, action.component, area)
     except Undecryptable as error:
@@ -167,6 +188,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         version=area.version,
         state=state,
         reason=reason,
+        fails=("action" if area.failing_since else "reaction") if state == "failing" else None,
         note=area.note if area.is_active else None,
         waits_for=waits_for[0].slug if waits_for and state == "waiting_for_connection" else None,
         last_checked_at=area.checked_at,
@@ -277,8 +299,7 @@ def _part_view(
 
 def _state(
     area: Row[Any],
-    registry: Registry,
-    keys: tuple[str, str],
+    gone: Sentence | None,
     waits_for: tuple[Connector, str] | None,
     connections: States,
 ) -> tuple[State, Sentence | None]:
@@ -287,8 +308,8 @@ def _state(
         return "switched_off", from_parts(area.health_said, area.reason)
     if not area.is_active:
         return "off", None
-    if not area.available or not registry.action(keys[0]) or not registry.reaction(keys[1]):
-        return "unavailable", Sentence("Its action or reaction is switched off on this server.")
+    if gone:
+        return "unavailable", gone
     if waits_for:
         service, name = waits_for
         called = f"{service.name} ({name})" if name else service.name
@@ -299,13 +320,31 @@ def _state(
         return "waiting_for_connection", reason
     if area.failing_since:
         return "failing", from_parts(area.source_said, area.last_error)
-    if area.failures:
+    if area.failures and not area.changed:
         return "failing", from_parts(area.health_said, area.reason)
-    if not area.triggered_count:
+    if not area.triggered_count and not area.has_run:
         return "never_fired", None
     if area.retried:
         return "retrying", from_parts(area.retry_said, area.retry_error)
-    return "healthy", None
+    return ("waiting" if area.last_failed else "healthy"), None
+
+
+def unavailable(registry: Registry, area: Row[Any], parts: tuple[PartOut, PartOut]) -> Sentence | None:
+    """Which side can't run here, and why; None if both can."""
+    action, reaction = parts
+    for part, code, is_on in (
+        (action, registry.action(action.component), area.action_available),
+        (reaction, registry.reaction(reaction.component), area.reaction_available),
+    ):
+        if code is None:
+            return Sentence(
+                "“%(title)s” of %(service)s is no longer installed.", title=part.title, service=part.service
+            )
+        if not is_on:
+            return Sentence(
+                "“%(title)s” of %(service)s is switched off on this server.", title=part.title, service=part.service
+            )
+    return None
 
 
 def _waits_for(registry: Registry, parts: tuple[PartOut, PartOut], connections: States) -> tuple[Connector, str] | None:

@@ -32,6 +32,7 @@ from area.runs import record_of
 from area.runs.record import Reason, RunRecord, seal, unseal
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name
+from area.sdk.timers import firing
 
 Mode = Literal["as_it_was", "present"]
 
@@ -60,24 +61,40 @@ def scope(state: State) -> areas.Scope:
 async def preview(
     session: AsyncSession, state: State, user_id: int, wanted: Checked | int, data: dict[str, Any] | None = None
 ) -> Preview:
-    """Fill in an AREA (saved or not) with `data`, or its last event, or the action's sample. Sends nothing."""
+    """Fill in an AREA (saved or not) with `data`, or what would come now, or its last event, or the action's sample.
+    Sends nothing.
+    """
     if isinstance(wanted, int):
         area = await _own_area(session, user_id, wanted)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
-        last = None if data is not None else await _last_event(session, area.id)
+        last = None if data is not None else current_event(plan) or await _last_event(session, area.id)
     else:
-        plan, last = wanted.plan, None
+        plan, last = wanted.plan, current_event(wanted.plan) if data is None else None
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
     return await _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))
 
 
+def current_event(plan: Plan) -> dict[str, Any] | None:
+    """What the AREA's timer would say now; None for other actions, which only others can start."""
+    if plan.action.kind != "timer":
+        return None
+    return firing(plan.params, now(), now()).model_dump(mode="json")
+
+
 async def event_of(
-    session: AsyncSession, state: State, user_id: int, action: Action, area_id: int | None = None
+    session: AsyncSession,
+    state: State,
+    user_id: int,
+    action: Action,
+    area_id: int | None = None,
+    plan: Plan | None = None,
 ) -> tuple[dict[str, Any], bool]:
-    """The event to try an action's values on, and whether it is the sample: the AREA's last event, if the AREA has this
-    action.
+    """The event to try an action's values on, and whether it is the sample: what the timer of the `plan` would say now,
+    or the AREA's last event, if the AREA has this action.
     """
+    if plan and (event := current_event(plan)):
+        return event, False
     if area_id is not None:
         area = await _own_area(session, user_id, area_id)
         config = (await configs(session, state.registry, [area]))[area.id][0]
@@ -123,17 +140,19 @@ async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone:
 async def run(
     session: AsyncSession, state: State, user_id: int, area_id: int, data: dict[str, Any] | None = None
 ) -> int:
-    """Run an AREA once, even if it is off, with `data`, or its last event, or the sample. Ignores its delay and
-    `only_if`.
+    """Run an AREA once, even if it is off, with `data`, or what would come now, or its last event, or the sample.
+    Ignores its delay and `only_if`.
 
-    Returns the id of the execution.
+    Returns the id of the execution. Raises `Conflict` if one of its sides is switched off on this server.
     """
     area = await _own_area(session, user_id, area_id)
+    if gone := await areas.unavailable(session, scope(state), area_id):
+        raise Conflict(gone)
+    config = await present_config(session, scope(state), area)
+    plan = compile_config(state.registry, config)
+    data = data or current_event(plan) or await _last_event(session, area.id)
     if data is None:
-        data = await _last_event(session, area.id)
-    if data is None:
-        config = await present_config(session, scope(state), area)
-        data = sample_of(state.registry, compile_config(state.registry, config).action)
+        data = sample_of(state.registry, plan.action)
     return await _insert(session, state, area.id, data, RunRecord(forced=True), "run")
 
 

@@ -17,7 +17,7 @@ from area.areas.plans import MASK
 from area.areas.views import AreaOut, PartOut
 from area.doors.deps import Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
-from area.kit.problems import Invalid
+from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
 from area.runs import history
 from area.sdk import Action, Reaction
@@ -131,11 +131,15 @@ async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, se
         preview = await control.preview(session, state, page.user.id, area_id, data)
     except Invalid as error:
         sentences = [one["message"] for one in error.errors] or [error.message]
-        return await page.show("_details_try.html", area_id=area_id, preview=None, problems=sentences, form=form)
+        return await page.show(
+            "_details_try.html", area_id=area_id, preview=None, problems=sentences, form=form, kind=""
+        )
     reaction = state.registry.reaction(preview.reaction)
     named = labels(page, reaction)
+    area = await areas.get(session, control.scope(state), page.user.id, area_id)
+    kind = known(state.registry, area).kind
     return await page.show(
-        "_details_try.html", area_id=area_id, preview=preview, problems=[], form=form, labels=named,
+        "_details_try.html", area_id=area_id, preview=preview, problems=[], form=form, labels=named, kind=kind,
         title=page.words(reaction.service.slug)(reaction.title) if reaction else preview.reaction,
     )  # fmt: skip
 
@@ -144,7 +148,10 @@ async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, se
 async def run(page: SignedIn, area_id: Id, form: Fields, state: StateDep, session: SessionDep) -> Response:
     """Run the AREA once."""
     data = event(page, form["data"]) if form.get("data", "").strip() else None
-    await control.run(session, state, page.user.id, area_id, data)
+    try:
+        await control.run(session, state, page.user.id, area_id, data)
+    except Conflict as error:
+        return page.to(f"/areas/{area_id}", said=page.tell(error))
     return page.to(f"/areas/{area_id}", said=page.say("Started. See the latest run below."))
 
 

@@ -56,6 +56,7 @@ class Look:
     filled: list[Shown] = field(default_factory=list)
     dry: control.Preview | None = None
     due: datetime | None = None
+    timer: bool = False
 
 
 async def look(
@@ -71,12 +72,14 @@ async def look(
     code = page.state.registry.action(action.key) if action else None
     if action is None or code is None:
         return Look()
-    event, sample = await control.event_of(session, page.state, page.user.id, code, area_id)
+    plan = checked.plan if checked else None
+    event, sample = await control.event_of(session, page.state, page.user.id, code, area_id, plan)
     dry = await control.preview(session, page.state, page.user.id, checked, event) if checked else None
     return Look(
         chips=chips(action, event),
         event=event,
         sample=sample,
+        timer=code.kind == "timer",
         filled=await _filled(page, form, action, reaction, event) if reaction else [],
         dry=dry,
         due=datetime.fromisoformat(dry.due) if dry and dry.due else None,
