@@ -14,7 +14,7 @@ from area.kit import language
 from area.registry import Registry, registry
 from area.sdk import Context, Event, Service
 from area.web import translate
-from area.web.parts import pages
+from area.web.parts import offers, pages
 from area.web.parts.assets import asset
 from tests.web.conftest import arrive
 
@@ -251,3 +251,22 @@ async def test_the_editors_errors_in_french(server, browser, root):
     await person.go("/areas/999999")
     await expect(page.get_by_text(re.compile("AREA 999999 n.existe pas"))).to_be_visible()
     await person.context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "choices", "more"),
+    [
+        ("body", "Text", None, False),
+        ("method", "HTTP method", ["GET"], False),
+        ("level", "Level: info, success, warning or error", ["info", "success", "warning", "error"], False),
+        ("kind", "Files, folders, or both", ["files", "folders", "both"], False),
+        ("timezone", "Time zone of the times", None, False),
+        ("html", "HTML text", None, False),
+        ("format", "Format of the text", ["text", "html"], False),
+        ("channel", "Channel ID", None, True),
+        ("text", "Text, in Markdown", None, True),
+        ("priority", "Priority; p1 is the most urgent", ["p1", "p2"], True),
+    ],
+)
+def test_a_hint_says_more_than_its_label(name, description, choices, more):
+    assert offers.says_more(name, description, choices) is more

@@ -229,7 +229,11 @@ async def change_profile(
 
     Raises `Invalid` or `Conflict`.
     """
-    values = rules.checked(changes)
+    before = await user(session, user_id)
+    changes = {name: value for name, value in rules.checked(changes).items() if value != getattr(before, name)}
+    if not changes:
+        return before
+    values = dict(changes)
     own = {name: values.pop(name) for name in ("timezone", "language") if name in values}
     if own:
         row = upsert(UserSettings).values(user_id=user_id, **own)
@@ -240,8 +244,7 @@ async def change_profile(
         await session.execute(update(User).where(User.id == user_id).values(values))
     if "icon_path" in values:
         await pictures.forget(session, user_id, but=values["icon_path"])
-    if changes:
-        await audit.record(session, user_id, "account.changed", f"user {user_id}", {"fields": sorted(changes)}, address)
+    await audit.record(session, user_id, "account.changed", f"user {user_id}", {"fields": sorted(changes)}, address)
     return await user(session, user_id)
 
 

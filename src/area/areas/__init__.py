@@ -1,5 +1,6 @@
 """AREAs: validate, create, change, enable, disable and delete. `bundles` exports and imports them."""
 
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -215,6 +216,14 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -
     for view in await views.load(session, scope, [area_id]):
         return view
     raise NotFound("There is no AREA %(number)s.", number=area_id)
+
+
+async def names(session: AsyncSession, user_id: int, ids: Collection[int]) -> dict[int, str]:
+    """The names of those of the AREAs that are the user's."""
+    if not ids:
+        return {}
+    rows = await session.execute(select(Area.id, Area.name).where(Area.user_id == user_id, Area.id.in_(ids)))
+    return {row.id: row.name for row in rows}
 
 
 async def unavailable(session: AsyncSession, scope: Scope, area_id: int) -> Sentence | None:

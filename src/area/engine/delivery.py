@@ -105,7 +105,7 @@ where p.id = $1 and p.expires_at > now()
 REGISTER = "update pending_registrations set token_hash = $2, expires_at = now() + $3::interval where id = $1"
 
 OF_NOTICE = f"""
-select n.title, n.body, n.said, u.id, s.language, s.timezone from notices n join users u on u.id = n.user_id
+select n.title, n.body, n.said, n.area_id, u.id, s.language, s.timezone from notices n join users u on u.id = n.user_id
 left join user_settings s on s.user_id = u.id
 where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2
   and coalesce(s.mail_notices, true) and {CONFIRMED}
@@ -341,5 +341,6 @@ class Delivery:
             texts = list(words)
         signed = self._state.keyring.sign(str(row["id"]), UNSUBSCRIBE, UNSUBSCRIBE_FOR.total_seconds())
         link = f"{base}/unsubscribe?token={quote(signed)}"
-        text = gettext(language)(letters.TEXTS["notice"][1]) % {"text": texts[1], "site": base, "link": link}
+        page = f"{base}/areas/{row['area_id']}" if row["area_id"] else f"{base}/inbox"
+        text = gettext(language)(letters.TEXTS["notice"][1]) % {"text": texts[1], "page": page, "link": link}
         return Letter(mail.recipient, texts[0], text, unsubscribe=link)

@@ -6,9 +6,11 @@ redirects, read the body, explain the error.
 
 import asyncio
 import base64
+import html
 import re
 import socket
 import ssl
+import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -40,6 +42,10 @@ _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # in the val
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 _UNENCODED = re.compile(r"[^!$%&-;=?-Z_a-z~\[\]]|%(?![0-9A-Fa-f]{2})")  # not allowed in a path and query by RFC 3986
 _IN_QUERY = "!$'()*,/:?@"  # what `params` needn't encode
+_PAGE = re.compile(r"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_PAGE_START = 4000  # bytes of a page that are read for its title
+_TITLE = re.compile(r"<title\b[^>]*>([^<]+)", re.IGNORECASE)
+_MARKUP = re.compile(r"<(?:script|style)\b.*?(?:</(?:script|style)>|$)|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
 
 # The client sets these itself. From a user they could make one request look like two to the server, and the next user
 # of the pooled connection would read the response to the second.
@@ -109,8 +115,15 @@ class Response:
             raise RequestFailed(message, permanent=True) from error
 
     def excerpt(self, limit: int = 200) -> str:
-        """The first `limit` characters of the body as one line, without unprintable characters."""
+        """The first `limit` characters of the body as one line, without unprintable characters; of an HTML page, its
+        title or its text.
+        """
         text = _decode(self.body[: limit * 8], self.headers)
+        if _PAGE.match(text):  # people read a page's title, or its text, rather than its markup
+            page = _decode(self.body[:_PAGE_START], self.headers)
+            title = _TITLE.search(page)
+            text = html.unescape(title[1] if title else _MARKUP.sub(" ", page))
+            return textwrap.shorten("".join(c if c.isprintable() else " " for c in text), limit, placeholder="…")
         line = " ".join("".join(c if c.isprintable() else " " for c in text).replace("\ufffd", " ").split())
         return line if len(line) <= limit and len(self.body) <= limit * 8 else line[: limit - 1] + "…"
 

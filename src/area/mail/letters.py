@@ -76,7 +76,7 @@ TEXTS: Mapping[Text, tuple[str, str]] = {
             " do. If it wasn't you, set a new password now:\n\n%(link)s"
         ),
     ),
-    "notice": ("", "%(text)s\n\n%(site)s\n\nTo stop these mails, open %(link)s"),
+    "notice": ("", "%(text)s\n\n%(page)s\n\nTo stop these mails, open %(link)s"),
 }
 TEST = ("Test mail", "You sent this with `area mail test` from %(site)s. Mail works.")
 

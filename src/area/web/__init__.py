@@ -12,7 +12,7 @@ from area.web import admin, details, editor, home, inbox, profile, runs, service
 from area.web import help as help_pages
 from area.web.editor import pick
 from area.web.parts import errors
-from area.web.profile import avatars, security, two_factor
+from area.web.profile import avatars, security, transfer, two_factor
 from area.web.sign_in import links
 
 
@@ -37,6 +37,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
         profile,
         security,
         two_factor,
+        transfer,
         avatars,
         admin,
     ):

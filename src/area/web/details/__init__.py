@@ -29,7 +29,7 @@ from area.web.parts.show import pretty
 
 router = APIRouter()
 
-RUNS = 100
+RUNS = 20
 PLACEHOLDER = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
 MOST_DATA = 200_000  # characters of an event that somebody writes
 

@@ -25,6 +25,7 @@ from area.web.editor import connected, credentials, drafts, errors, forms, input
 from area.web.editor import origin as origins
 from area.web.editor.forms import SIDES, Form, Side
 from area.web.editor.origin import Origin
+from area.web.editor.recipes import RECIPES
 from area.web.editor.sides import Half
 from area.web.editor.sight import Sight, press_button, read_sight
 from area.web.parts import offers
@@ -89,6 +90,8 @@ async def new(
     """A new AREA, empty or from a recipe, a copy, or one preselected side."""
     given = {"recipe": recipe, "copy": copy, "action": action, "reaction": reaction}
     key = next((f"{name}:{value[:80]}" for name, value in given.items() if value), "new")
+    if action and reaction:
+        key = f"action:{action[:80]} {reaction[:80]}"
     editing = await read_draft(page, session, scope, key)
     return await show(editing, await check(editing))
 
@@ -290,6 +293,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
         simple=form.condition is not None or rows.read(form.only_if) is not None,
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
+        recipes=RECIPES,
         zones=sorted(name for name in zone_names() if name.partition("/")[0] in REGIONS) if not page.partial else [],
         taken=[_label(page, found, name) for name in sight.taken],
         both=[(_label(page, found, name), merge.text_of(origin.start, name)) for name in sight.both],

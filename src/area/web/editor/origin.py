@@ -54,6 +54,10 @@ async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Ori
     chosen = scope.registry.action(rest) if word == "action" else scope.registry.reaction(rest)
     if word in SIDES and chosen:
         return Origin(key=key, address=f"/areas/new?{word}={rest}", start=Form.model_validate({word: rest}))
+    first, _, second = rest.partition(" ")
+    if word == "action" and scope.registry.action(first) and scope.registry.reaction(second):
+        start = Form(action=first, reaction=second)
+        return Origin(key=key, address=f"/areas/new?action={first}&reaction={second}", start=start)
     number = rest if word == "copy" else key
     if number.isascii() and number.isdigit() and len(number) < 10:
         area = await areas.get(session, scope, page.user.id, int(number))

@@ -26,6 +26,7 @@ from area.web.parts.sentences import sentences
 router = APIRouter()
 
 MOST = 1000  # cards
+FIRST = 60  # cards, until all are asked for
 MOST_DRAWN = 5000  # kept, of all users: some 7 MB
 HOURS = 24
 IDLE = ((0, 0),) * HOURS
@@ -57,6 +58,7 @@ class Filter(BaseModel):
     service: str = ""
     state: str = ""
     order: str = "newest"
+    all: str = ""
 
     @property
     def any(self) -> bool:
@@ -73,13 +75,14 @@ async def home(
     service: str = "",
     state: str = "",
     order: str = "newest",
+    all: str = "",  # noqa: A002 - the address says so
 ) -> Response:
     """Home, or the set-up page if there are no accounts yet."""
     if page.identity is None:
         if not await accounts.anybody(session):
             return await sign_in.first_run(page)
         return page.to("/sign-in")
-    wanted = Filter(q=q.strip()[:255].replace("\0", ""), service=service[:100], state=state, order=order)
+    wanted = Filter(q=q.strip()[:255].replace("\0", ""), service=service[:100], state=state, order=order, all=all[:1])
     return await _show(page, session, scope, wanted)
 
 
@@ -125,16 +128,18 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
         found.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
     elif wanted.order == "trouble":
         found.sort(key=lambda area: area.state not in TROUBLE)
-    cards = await _cards(session, found)
+    count = len(found)
+    cards = await _cards(session, found if wanted.all else found[:FIRST])
     drawn = Markup("".join(_drawn(page, card) for card in cards))  # noqa: S704 - each is a template's
     if page.partial:
-        return await page.show("_cards.html", cards=cards, drawn=drawn, wanted=wanted)
+        return await page.show("_cards.html", cards=cards, drawn=drawn, wanted=wanted, count=count)
     mine = await areas.services_in_use(session, scope.registry, user_id) if every is None else _services_of(page, every)
     services = {one.slug: one for one in await offers.services(page, session)} if not cards else {}
     return await page.show(
         "home.html",
         nav="home",
         cards=cards,
+        count=count,
         drawn=drawn,
         wanted=wanted,
         mine=offers.named(page, mine),

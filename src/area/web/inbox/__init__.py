@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import notices
+from area import areas, notices
 from area.doors.deps import SessionDep
 from area.notices import NoticeView
 from area.web.parts.pages import Fields, Page, SignedIn
@@ -48,6 +48,7 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
         "_inbox.html" if page.partial else "inbox.html",
         nav="inbox",
         notices=[_told(page, one) for one in rows[:LIMIT]],
+        names=await areas.names(session, user_id, {row.area_id for row in rows if row.area_id}),
         older=rows[LIMIT - 1].id if len(rows) > LIMIT else None,
         only_unread=only_unread,
         before=before,

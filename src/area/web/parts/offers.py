@@ -1,5 +1,6 @@
 """The catalog in the reader's language, for pages; the API's stays English."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from weakref import WeakKeyDictionary
 
@@ -10,6 +11,11 @@ from area.catalog import ComponentView, ServiceView, Snapshot, VariableView
 from area.kit.problems import NotFound
 from area.web.parts.pages import Page
 from area.web.parts.show import folded
+
+# in singular: the field of every description, and what every text, address or folder is
+SAYS_NOTHING = frozenset(
+    ("a", "an", "the", "of", "to", "it", "in", "or", "and", "for", "this", "text", "http", "day", "call", "watch")
+)
 
 _said: WeakKeyDictionary[Snapshot, dict[tuple[str, bool], list[ServiceView]]] = WeakKeyDictionary()
 
@@ -80,4 +86,16 @@ def _component(view: ComponentView, say: Callable[[str], str]) -> ComponentView:
 
 def _variable(view: VariableView, say: Callable[[str], str]) -> VariableView:
     described = view.description or ""
-    return view.model_copy(update={"description": say(described)})
+    return view.model_copy(
+        update={"description": say(described) if says_more(view.name, described, view.choices) else ""}
+    )
+
+
+def says_more(name: str, description: str, choices: Collection[str] | None = None) -> bool:
+    """Whether a field's description says more than its label and its choices, which stand beside it."""
+
+    def words(text: str) -> set[str]:
+        return {word.rstrip("s") for word in re.findall(r"[^\W_]+", text.casefold().replace("timezone", "time zone"))}
+
+    known = words(name) | words(" ".join(choices or ())) | SAYS_NOTHING
+    return bool(words(description) - known)

@@ -27,6 +27,7 @@ from area.engine.state import State
 from area.kit import language
 from area.kit.clock import zone_names
 from area.kit.fair import set_whose, user
+from area.kit.hostnames import is_loopback
 from area.kit.problems import Forbidden, Problem, TooMany, TwoFactorSetupRequired
 from area.kit.sentences import Sentence, gettext, zone_name
 from area.web.parts import show
@@ -93,6 +94,17 @@ class Page:
         """The one-time message, translated."""
         said = browser.said(self.request)
         return said.translated(self.language) if said else ""
+
+    @property
+    def reached_at(self) -> str:
+        """The address the page was opened at, if it isn't the public URL that webhooks and consents use."""
+        opened = f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
+        return "" if opened.lower() == self.state.settings.base_url.rstrip("/").lower() else opened
+
+    @property
+    def only_here(self) -> bool:
+        """Whether the public URL reaches this machine only."""
+        return is_loopback(urlsplit(self.state.settings.base_url).hostname or "")
 
     async def show(self, template: str, status: int = 200, *, nav: str = "", **values: Any) -> Response:
         """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
@@ -303,6 +315,8 @@ def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
         "number": lambda number: show.number(number, lang),
         "size": lambda number: show.size(number, lang),
         "pretty": show.pretty,
+        "links": show.links,
+        "code": show.code,
         "reason": pass_context(
             lambda context, text: text.translated(lang, _zone(context)) if isinstance(text, Sentence) else text or ""
         ),

@@ -1,5 +1,6 @@
 """Formatting of times, numbers and data."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,10 +11,13 @@ from zoneinfo import ZoneInfo
 import orjson
 from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_decimal
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from area.kit.clock import now
 from area.kit.sentences import local_time
+
+ADDRESS = re.compile(r"https?://[^\s<>]+", re.IGNORECASE)
+CODE = re.compile(r"`([^`\n]+)`")
 
 
 def ago(moment: datetime | None, lang: str, zone: str) -> Markup:
@@ -92,6 +96,24 @@ def bars(hours: Sequence[tuple[int, int]]) -> Markup:
 def pretty(value: Any) -> str:
     """Indented JSON; text unchanged."""
     return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+
+
+def links(text: str) -> Markup:
+    """Text with its http and https addresses as links, without what punctuates them."""
+    pieces, end = Markup(""), 0
+    for match in ADDRESS.finditer(text):
+        address = match[0].rstrip(".,;:!?'\"»”")
+        while address.endswith(")") and address.count(")") > address.count("("):
+            address = address[:-1].rstrip(".,;:!?'\"»”")
+        pieces += text[end : match.start()]
+        pieces += Markup('<a href="{0}" rel="noopener noreferrer nofollow">{0}</a>').format(address)
+        end = match.start() + len(address)
+    return pieces + text[end:]
+
+
+def code(text: str) -> Markup:
+    """Text whose `names in backticks` are set as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def initials(name: str) -> str:

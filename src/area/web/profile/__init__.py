@@ -1,6 +1,6 @@
 """The user's account: picture, name, language, e-mail address, API tokens and deletion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -41,6 +41,8 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
     """Change username, time zone and language."""
     chosen = form.get("language") or None
     changes = {"username": form.get("username", ""), "timezone": form.get("timezone", ""), "language": chosen}
+    # what this form left as it was, another tab may have changed meanwhile
+    changes = {name: value for name, value in changes.items() if form.get(f"was.{name}") != (value or "")}
     try:
         await accounts.change_profile(session, page.user.id, changes, address)
     except Problem as error:
@@ -139,6 +141,7 @@ async def _you(
         errors=errors,
         problem=page.tell(error) if error and not errors else "",
         you={"username": user.username, "timezone": user.timezone, "language": user.language or "", **(you or {})},
+        was={"username": user.username, "timezone": user.timezone, "language": user.language or ""},
         email=(email or {}).get("email", user.email),
         address=email_view,
         zones=_zones(),
@@ -232,7 +235,7 @@ def _end_of(day: str, zone: str) -> datetime | None:
 @router.get("/profile/data")
 async def data(page: SignedIn) -> Response:
     """Data export and account deletion."""
-    return await _data(page)
+    return await show_data(page)
 
 
 @router.get("/profile/export")
@@ -254,18 +257,20 @@ async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Add
         await accounts.delete_account(session, user.id, address)
     except Problem as error:
         await session.rollback()
-        return await _data(page, error)
+        return await show_data(page, error)
     page.identity = None
-    response = page.to("/sign-in")
+    response = page.to("/sign-in", said=page.say("Your account was deleted."))
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
     return response
 
 
-async def _data(page: Page, error: Problem | None = None) -> Response:
+async def show_data(page: Page, error: Problem | None = None, import_problems: Sequence[str] = ()) -> Response:
+    """Data export and import, and account deletion."""
     errors = field_errors(page, error, "")
     return await page.show(
         "profile_data.html",
-        status_of(error),
+        422 if import_problems else status_of(error),
+        import_problems=import_problems,
         nav="profile",
         tab="data",
         errors=errors,

@@ -154,6 +154,10 @@ document.addEventListener("close", () => setTimeout(letGo), true);
 
 function ask(element) {
   answering = true;
+  document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    menu.querySelector("summary").focus(); // where the focus returns to
+    menu.open = false;
+  });
   const dialog = document.getElementById("confirm");
   dialog.querySelector("[data-text]").textContent = element.dataset.confirm;
   const yes = dialog.querySelector("[value=yes]");

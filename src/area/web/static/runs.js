@@ -90,6 +90,8 @@ document.addEventListener("change", (event) => {
   const all = form.querySelector("[data-mark-all]");
   all.checked = marked === boxes.length;
   all.indeterminate = marked > 0 && marked < boxes.length;
+  const open = boxes.filter((box) => box.checked && box.closest("[data-open]")).length;
+  form.querySelectorAll("[data-for-open]").forEach((button) => (button.hidden = open === 0));
   form.querySelectorAll("[data-confirm-many]").forEach((button) => {
     button.dataset.confirm = button.dataset.confirmMany.replace("#", `${marked}.`);
   });
@@ -112,7 +114,7 @@ function axes(figures, values) {
 function draw(box, series, data, options) {
   if (box.plot) box.plot.destroy();
   const size = { width: box.clientWidth, height: 146 };
-  const x = { value: (plot, place) => (place == null ? "–" : box.figures.labels[place]), label: "" };
+  const x = { value: (plot, place) => (place == null ? "" : box.figures.labels[place]), label: "" };
   const cursor = { y: false, points: { show: options.points, size: 7 }, drag: { x: false, y: false } };
   const scales = { x: { time: false, range: [-0.6, box.figures.labels.length - 0.4] }, ...options.scales };
   box.plot = new uPlot({ ...size, series: [x, ...series], cursor, scales, axes: options.axes, legend: { live: true } }, data, box);
@@ -134,7 +136,7 @@ function drawAll() {
   const all = bad.map((value, place) => value + figures.other[place]);
   const stacked = (label, name, own) => ({
     label, paths: bars, fill: colour(name), stroke: colour(name), width: 0, points: { show: false },
-    value: (plot, raw, _series, place) => (place == null ? "–" : own[place]),
+    value: (plot, raw, _series, place) => (place == null ? "" : own[place]),
   });
   const whole = (plot, values) => values.map((value) => (Number.isInteger(value) ? value : ""));
   draw(
@@ -147,7 +149,7 @@ function drawAll() {
   durations.figures = figures;
   const line = (label, name, dash) => ({
     label, stroke: colour(name), width: 2, dash, spanGaps: true, points: { show: true, size: 5, fill: colour(name) },
-    value: (plot, raw) => (raw == null ? "–" : milliseconds(raw)),
+    value: (plot, raw, _series, place) => (place == null ? "" : raw == null ? "–" : milliseconds(raw)),
   });
   draw(
     durations,
