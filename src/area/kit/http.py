@@ -24,6 +24,7 @@ from yarl import URL
 
 from area import __version__
 from area.kit.compression import BrokenError, Decoder, TooLargeError, decoder
+from area.kit.deadline import Deadline
 from area.kit.decoding import charset_in, decode_text, parse_json
 from area.kit.http1 import Broken, Connection
 from area.kit.net import Guard, LookupFailed
@@ -195,7 +196,7 @@ class Client:
                 Sentence("'%(method)s' is no method that can be sent.", method=escaped(method)), permanent=True
             )
         try:
-            async with asyncio.timeout(timeout):
+            async with Deadline(timeout):
                 return await self._follow(verb, target, sent, body or b"", max_bytes, follow=follow)
         except TimeoutError as error:
             raise RequestFailed(

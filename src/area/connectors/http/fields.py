@@ -31,6 +31,9 @@ SET_BY_AREA = frozenset({
 })  # fmt: skip
 
 
+_URL = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
+
+
 class Url(str):
     """A full http or https URL, kept as written: pydantic's type would normalize what may be signed."""
 
@@ -43,7 +46,7 @@ class Url(str):
 
     @staticmethod
     def _checked(url: str) -> str:
-        if not re.match(r"https?://[^/?#\s]", url := url.strip(), re.IGNORECASE):
+        if not _URL.match(url := url.strip()):
             raise ValueError("Enter a full URL, starting with https:// or http://.")
         return url
 
