@@ -168,3 +168,7 @@ async def test_what_is_offered_is_read_anew_only_when_it_has_changed(state):
     async with state.database.transaction() as session:
         gone = await catalog.service(session, without, "probe")
         assert gone.quality is None, "of another registry, another catalog"
+        assert gone.actions[0].quality is None
+    async with state.database.transaction() as session:
+        here = await catalog.service(session, state.registry, "probe")
+        assert here.quality == here.actions[0].quality == here.reactions[0].quality == "generated"

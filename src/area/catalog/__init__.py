@@ -47,7 +47,9 @@ class VariableView(BaseModel):
 
 
 class ComponentView(BaseModel):
-    """An action or reaction. `sample` is an example event, to test an AREA before a real one."""
+    """An action or reaction. `quality` is how it was tested: `verified` or `generated` (docs/services.md says against
+    what). `sample` is an example event, to test an AREA before a real one.
+    """
 
     id: int
     key: str
@@ -61,6 +63,7 @@ class ComponentView(BaseModel):
     webhook_endpoint: str | None
     polling_interval: int | None
     verified_by: str | None = None
+    quality: str | None = None
     parameters: list[VariableView]
     return_values: list[VariableView]
 
@@ -298,6 +301,7 @@ def _component_view(
         webhook_endpoint=row.webhook_endpoint,
         polling_interval=row.polling_interval,
         verified_by=action.verify.name if action and action.verify else None,
+        quality=code.service.quality if code else None,
         parameters=views("parameter"),
         return_values=views("return_value"),
     )

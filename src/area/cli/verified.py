@@ -78,10 +78,11 @@ def _components(service: Service, tested: Tests) -> Iterator[str]:
 def tests(folder: Path) -> Tests:
     """Read a connector's tests."""
     about, documents, text = "", [], ""
-    for path in sorted(folder.glob("test_*.py")):
+    # the connector's main tests first
+    for path in sorted(folder.glob("test_*.py"), key=lambda path: (path.stem != f"test_{folder.name}", path.name)):
         source = path.read_text("utf-8")
         tree = ast.parse(source)
-        about = about or " ".join((ast.get_docstring(tree) or "").split())
+        about = f"{about} {' '.join((ast.get_docstring(tree) or '').split())}".strip()
         text += source
         for node in ast.walk(tree):
             if (

@@ -1,4 +1,4 @@
-"""Against Home Assistant itself, version 2024.3."""
+"""What happens in it, what it is told to do, and what a token may do."""
 
 import asyncio
 from contextlib import asynccontextmanager
