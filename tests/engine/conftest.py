@@ -60,6 +60,7 @@ class World:
         self.items = defaultdict(list)  # topic: [(id, title, at)]
         self.polls = defaultdict(int)
         self.sent = []  # (idempotency key, text)
+        self.note = ""  # what a look leaves out
         self.behaviour = None  # async (ctx, params, attempt) -> None
         self.attempts = defaultdict(int)
         self.poll_error = None
@@ -84,6 +85,7 @@ def build(world: World) -> Service:
     @service.poll("An item appears", every=timedelta(seconds=1))
     async def item(ctx: Context, params: Topic, since: datetime) -> AsyncIterator[Event[Item]]:
         world.polls[params.topic] += 1
+        ctx.note(world.note)
         if world.poll_error:
             raise world.poll_error
         for identity, title, at in list(world.items[params.topic]):

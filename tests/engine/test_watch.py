@@ -221,6 +221,30 @@ async def test_a_source_that_keeps_failing_is_noticed_with_its_reason(state, use
     assert "example.org answered 500." in found["body"]
 
 
+async def test_what_a_look_leaves_out_is_shown_with_the_area_until_a_look_takes_it_back(state, user, world):
+    area = await make_area(state, user)
+
+    async def note():
+        async with state.database.sessions() as session:
+            (view,) = await views.load(session, control.scope(state), [area.id])
+        return view.note
+
+    assert await note() is None
+    world.note = "2 rows can't be read and were left out."
+    async with worker(state):
+        await until(note)
+        assert await note() == world.note
+        world.publish("1", "beside them")
+        await until(lambda: rows(state))
+        assert await note() == world.note
+        world.note = ""
+
+        async def is_gone():
+            return await note() is None
+
+        await until(is_gone)
+
+
 async def test_what_is_on_time_is_not_noticed(state, user, watch):
     await make_area(state, user)
     await watch.look()

@@ -3,6 +3,7 @@
 import json
 import re
 
+import asyncpg
 import yaml
 from playwright.async_api import expect
 
@@ -179,3 +180,19 @@ async def test_nothing_is_cut_off_on_a_phone(person):
     for path in (f"/areas/{area['id']}", "/runs", "/runs?time=between", f"/runs/{run}"):
         await person.go(path)
         assert await person.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+
+
+async def test_it_shows_what_the_trigger_left_out(person, session_dsn):
+    parts = {"url": "https://blog.example.invalid/feed.xml"}, {"title": "{{title}}"}
+    area = await person.make(
+        "rss.new_item", "inbox.post", "Blog", action_parameters=parts[0], reaction_parameters=parts[1]
+    )
+    note = "2 of the feed's items can't be read and were left out."
+    connection = await asyncpg.connect(session_dsn.replace("+asyncpg", ""))
+    found = "update sources set due_at = null, state = jsonb_build_object('note', $2::text) from triggers t"
+    await connection.execute(f"{found} where t.source_id = sources.id and t.area_id = $1", area["id"], note)
+    await connection.close()
+    page = person.page
+    await person.go(f"/areas/{area['id']}")
+    await expect(page.locator("#state .alert-warning").get_by_text(note)).to_be_visible()
+    assert (await person.api("GET", f"/api/areas/{area['id']}"))["note"] == note

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from area.connectors import rss
 from area.connectors.rss import Item, new_item
+from area.connectors.rss import reader as rss_reader
 from area.kit.http import Client
 from area.kit.sandbox import Decoder
 from area.sdk import Context, Event, Guard, Http, Permanent, Retry
@@ -291,6 +292,99 @@ async def test_what_is_cut_off_waits_for_the_whole(ctx, peer):
 async def test_wrong_and_other_charsets(ctx, peer, body, content_type):
     peer.serves(body, content_type)
     assert [event.id for event in await look(ctx, peer)] == ["é"]
+
+
+async def test_a_stray_byte_garbles_nothing_else(ctx, peer):
+    head = '<?xml version="1.0" encoding="utf-8"?>'
+    text = channel(
+        "<item><guid>1</guid><title>déjà vu</title></item>", "<item><guid>2</guid><title>été BYTE</title></item>"
+    )
+    peer.serves(
+        text.replace('<?xml version="1.0"?>', head).encode().replace(b"BYTE", b"\xe9"), "text/xml; charset=utf-8"
+    )
+    assert [event.data.title for event in await look(ctx, peer)] == ["déjà vu", "été \ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "header", "codec", "title"),
+    [
+        ("gb2312", "", "gb18030", "朱镕基"),
+        ("", "; charset=ks_c_5601-1987", "cp949", "똠방각하"),
+        ("iso-8859-1", "", "cp1252", "“été” €"),
+        ("Shift_JIS", "; charset=x-none", "cp932", "①髙﨑"),
+        ("utf-8", "; charset=iso-8859-1", "utf-8", "été 日本"),  # a server's default for all files
+        ("iso-2022-jp", "", "iso2022_jp", "テスト"),
+        ("utf-16", "", "utf-16-le", "été"),
+    ],
+)
+async def test_charsets_mean_what_browsers_mean(ctx, peer, declared, header, codec, title):
+    text = channel(f"<item><guid>1</guid><title>{title}</title></item>").removeprefix('<?xml version="1.0"?>')
+    encoding = f' encoding="{declared}"' if declared else ""
+    peer.serves(f'<?xml version="1.0"{encoding}?>{text}'.encode(codec), f"application/rss+xml{header}")
+    assert [event.data.title for event in await look(ctx, peer)] == [title]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '<item><enclosure url="http://[x]/a.mp3" type="audio/mpeg" length="9"/></item>',
+        '<item><link>http://[x]/</link><media:content url="http://[y" medium="video"/></item>',
+        '<item xml:base="http://[x]/"><link>a</link></item>',
+        "<item><textInput><title>a</title><name>q</name><link>http://[x]/</link></textInput></item>",
+        "<item><textInput>a</textInput><textInput><title>b</title></textInput></item>",
+        "<item><title>&#xD83D; &#0; &#x110000; &#99999999999999999999;</title></item>",
+        "<item><pubDate>Mon, 99 Foo 99999 99:99:99 +9999</pubDate></item>",
+        "<item><itunes:duration>1:2:3:4</itunes:duration><itunes:image/></item>",
+        "<item><title>\x01\x0b</title></item>",
+        "<item></item>",
+    ],
+)
+async def test_one_bad_item_takes_no_other_along(ctx, peer, bad):
+    spaces = 'xmlns:media="http://search.yahoo.com/mrss/" xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd"'
+    good = [
+        "<item><guid>1</guid></item>",
+        bad,
+        "<item><guid>2</guid></item>",
+        "<textInput><title>s</title></textInput>",
+    ]
+    peer.serves(channel(*good).replace("<rss ", f"<rss {spaces} "))
+    assert {"1", "2"} <= {event.id for event in await look(ctx, peer)}
+
+
+async def test_what_feedparser_fails_on_is_left_out_and_told(ctx, monkeypatch):
+    whole = rss_reader._parse
+
+    def failing(stream, **options):
+        if b"poison" in stream.getvalue():
+            raise KeyError("a bug")
+        return whole(stream, **options)
+
+    monkeypatch.setattr(rss_reader, "_parse", failing)
+    items = [f"<item><guid>{number}</guid></item>" for number in range(9)]
+    items[4] = "<item><guid>4</guid><title>poison</title></item>"
+    found, skipped = rss_reader.read(channel(*items).encode(), "https://example.org/", "text/xml")
+    assert ([item["id"] for item in found], skipped) == ([str(number) for number in range(9) if number != 4], 1)
+    assert rss._left_out(skipped) == "1 of the feed's items can't be read and were left out."
+
+
+async def test_what_the_feed_gives_to_tell_items_apart_is_told(ctx, peer):
+    async def note(*items: str) -> str | None:
+        peer.serves(channel(*items))
+        await look(ctx, peer)
+        return ctx.state.get("note")
+
+    plain = "<item><guid>{0}</guid><title>t{0}</title><link>https://x/{0}</link></item>"
+    assert await note(plain.format(1), plain.format(2)) is None
+    shared = "<item><guid>0</guid><link>https://x/{0}</link></item>"
+    assert "have the same ID" in str(await note(shared.format(1), shared.format(2)))
+    assert await note(plain.format(1), plain.format(2)) is None
+    rotating = "<item><guid>{1}-{0}</guid><title>t{0}</title><link>https://x/{0}</link></item>"
+    assert "other IDs at each look" in str(await note(rotating.format(1, "a"), rotating.format(2, "a")))
+    assert "no title, link or date" in str(await note("<item><guid>a-1</guid><description>d</description></item>"))
+    for number in range(5):
+        strange = [f"<item><guid>{number}{place}</guid><title>{number}{place}</title></item>" for place in "ab"]
+        told = await note(*strange)
+        assert ("All items of the feed were new" in str(told)) == (number >= 2)
 
 
 async def test_billion_laughs(ctx, peer):
