@@ -1,8 +1,9 @@
 """The watchdog: dead triggers, failing sources, and retention."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
 from area.areas import views
 from area.engine import control
@@ -193,6 +194,18 @@ async def test_what_accounts_have_of_a_clock_that_was_ahead_ends_in_time(state, 
         "mail_goes": True,
         "lives": 0,
     }
+
+
+async def test_a_clock_that_is_ahead_for_a_moment_purges_nothing(state, user, watch):
+    area = await make_area(state, user)
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        await accept(conn, [Offer(area.id, "", b"{}")])
+    await pool.execute("update area_executions set status = 'success', completed_at = now()")
+    watch._purged -= 60  # it has run for a while
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=366)):
+        await watch.look()
+    assert len(await rows(state)) == 1
 
 
 async def test_a_clock_that_went_back_is_noticed_by_the_mark(state, user, watch):
