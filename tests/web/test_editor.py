@@ -415,3 +415,18 @@ async def test_a_list_that_could_not_be_had_says_so_and_is_asked_for_again(perso
     await expect(page.get_by_role("dialog")).to_contain_text("has no options yet")
     await page.get_by_role("button", name="Close").click()
     person.complaints.clear()
+
+
+async def test_a_time_is_inserted_as_people_read_it(person):
+    page = person.page
+    await person.api("PATCH", "/api/me", {"timezone": "Europe/Paris"})
+    await person.go("/areas/new?action=calendar.event_starts&reaction=inbox.post")
+    chip = page.locator(".chip").get_by_text("start", exact=True)
+    await box(page, "Title").focus()
+    await chip.click()
+    await expect(box(page, "Title")).to_have_value('{{start | date:"%Y-%m-%d %H:%M","Europe/Paris"}}')
+    await expect(page.locator(".filled dd").first).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d$"))
+    await person.go("/areas/new?action=calendar.event_starts&reaction=http.request")
+    await box(page, "Body").focus()
+    await chip.click()
+    await expect(box(page, "Body")).to_have_value("{{start}}")  # for a program

@@ -13,6 +13,7 @@ Kind = Literal[
     "text", "long", "number", "switch", "date", "email", "url", "json", "select", "secret", "time", "zone", "many"
 ]
 LONG = frozenset({"body", "text", "html", "content", "message", "description", "summary", "payload"})
+PROSE = frozenset({*LONG, "title", "subject", "caption", "note"}) - {"payload"}
 SHORT = {"url": "URL", "html": "HTML", "id": "ID", "cc": "Cc", "bcc": "Bcc", "qos": "QoS", "json": "JSON"}
 
 
@@ -39,6 +40,7 @@ class FieldView(BaseModel):
     several_lines: bool
     errors: list[str]
     fillable: bool
+    prose: bool = False  # whether people read what is filled in, rather than programs
     marked: list[str] = []  # of several choices
     options: str = ""  # where to ask what may be chosen
     chosen: str = ""  # how what was chosen there is called
@@ -100,6 +102,7 @@ def _field_view(
         several_lines=name in form.long,
         errors=list(errors),
         fillable=side == "reaction" and kind in ("text", "long", "json") and one.name != "delay",
+        prose=side == "reaction" and one.type == "string" and kind in ("text", "long") and one.name in PROSE,
         options=f"/areas/options/{view.key}/{one.name}" if one.picker and kind in ("text", "number") else "",
         chosen=form.names[name][1] if form.names.get(name, [""])[0] == value != "" else "",
     )

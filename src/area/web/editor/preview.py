@@ -1,5 +1,6 @@
 """Preview of an event: the values to insert, and what the reaction would receive."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,12 +37,22 @@ class Shown(BaseModel):
     error: str = ""
 
 
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
+
+
 class Chip(BaseModel):
     """A value that can be inserted."""
 
     path: str
     description: str
     example: str
+
+    def inserted(self, zone: str, lang: str, *, prose: bool = False) -> str:
+        """The placeholder; where people read it, an instant is formatted in their time zone."""
+        if not prose or not INSTANT.fullmatch(self.example):
+            return f"{{{{{self.path}}}}}"
+        form = "%d/%m/%Y %H:%M" if lang == "fr" else "%Y-%m-%d %H:%M"
+        return f'{{{{{self.path} | date:"{form}","{zone}"}}}}'
 
 
 @dataclass

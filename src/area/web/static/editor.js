@@ -67,7 +67,7 @@
     const button = event.target.closest("#editor [data-do]");
     if (button) send(button.dataset.do);
     const chip = event.target.closest("#editor [data-insert]");
-    if (chip) insert(chip.dataset.insert);
+    if (chip) insert(chip.dataset);
     const link = event.target.closest("#errors a");
     if (link) {
       event.preventDefault();
@@ -175,9 +175,10 @@
     if (event.target.matches("#editor [data-fill]")) last = event.target.id;
   });
 
-  function insert(text) {
+  function insert(chip) {
     const field = (last && document.getElementById(last)) || document.querySelector("#editor [data-fill]");
     if (!field) return;
+    const text = "prose" in field.dataset ? chip.insertProse : chip.insert;
     field.focus();
     if (document.execCommand("insertText", false, text)) return; // this can be undone by its keys
     field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
