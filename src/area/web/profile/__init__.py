@@ -56,7 +56,7 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
 @router.post("/profile/timezone")
 async def change_timezone(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
     """Take the device's time zone, which differs from the account's."""
-    back = local(form.get("next"))
+    back = local(form.get("back"))
     if (zone := device_zone(form)) is None:
         return page.to("/profile", said=page.say("Choose your time zone in the list below."))
     await accounts.change_profile(session, page.user.id, {"timezone": zone}, address)
