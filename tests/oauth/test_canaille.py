@@ -92,7 +92,10 @@ async def state(dsn, server, tmp_path):
     await state.close()
 
 
-async def test_sign_up_and_sign_in(nobody, server, state):
+async def test_decline_sign_up_and_sign_in(nobody, server, state):
+    declined = await arrive(nobody, server, "eve", provider="oidc", deny=True)
+    assert declined.status == 403
+    assert declined.json()["detail"] == "You didn't give AREA access to Single sign-on. Nothing has changed."
     first = await arrive(nobody, server, provider="oidc")
     assert first.status == 200, first.body
     user = first.json()["user"]
@@ -102,12 +105,6 @@ async def test_sign_up_and_sign_in(nobody, server, state):
     assert other.json()["user"]["id"] != user["id"]
     linked = await rows(state, "select service_account_id from user_oauth2_accounts order by 1")
     assert [row["service_account_id"] for row in linked] == [f"{server.issuer} ann", f"{server.issuer} bob"]
-
-
-async def test_who_declines_is_told_so(nobody, server):
-    answer = await arrive(nobody, server, "eve", provider="oidc", deny=True)
-    assert answer.status == 403
-    assert answer.json()["detail"] == "You didn't give AREA access to Single sign-on. Nothing has changed."
 
 
 async def test_what_it_refuses_is_readable(nobody, server, logs):

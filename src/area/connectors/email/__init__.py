@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_valid
 from area.connectors.email import filing, imap, smtp, watching
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server
+from area.sdk import Account as Owner
 from area.sdk import (
     AuthExpired,
     Context,
@@ -25,7 +26,6 @@ from area.sdk import (
     Retry,
     Service,
     now,
-    oauth2,
     output,
     param,
 )
@@ -107,7 +107,7 @@ class Filed(Output):
     folder: str = output("folder", "Folder that it is in", "Archive")
 
 
-async def try_account(ctx: Context, account: Account) -> oauth2.Account:
+async def try_account(ctx: Context, account: Account) -> Owner:
     """Log in to each configured server."""
     try:
         if account.imap_host:
@@ -119,7 +119,7 @@ async def try_account(ctx: Context, account: Account) -> oauth2.Account:
     except AuthExpired as error:
         raise Permanent(str(error)) from error
     name = account.from_address or account.login
-    return oauth2.Account(name, name)
+    return Owner(name, name)
 
 
 service = Service(
