@@ -17,7 +17,7 @@ from area.doors.edge import Edge, sentence_of
 from area.kit.problems import (
     FieldError,
     Invalid,
-    Malformed,
+    MalformedRequest,
     Problem,
     SecondFactorRequired,
     TooLarge,
@@ -145,7 +145,7 @@ def _problem(request: Request, error: Exception) -> Response:
         return browser.to(f"/sign-in?next={quote(browser.local(request.query_params.get('next')))}")
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
-    if isinstance(error, Invalid | Malformed) and error.errors:
+    if isinstance(error, Invalid | MalformedRequest) and error.errors:
         more["errors"] = in_language(request, error.errors)
     if isinstance(error, TooMany):
         more["retry_after"] = error.retry_after
@@ -163,7 +163,7 @@ def _validation(request: Request, error: Exception) -> Response:
     details = error.errors()
     errors = [_field_error(detail) for detail in details]
     unreadable = any(detail["type"] == "json_invalid" for detail in details)
-    return _problem(request, Malformed(errors=errors) if unreadable else Invalid(errors=errors))
+    return _problem(request, MalformedRequest(errors=errors) if unreadable else Invalid(errors=errors))
 
 
 def _field_error(detail: dict[str, Any]) -> FieldError:

@@ -34,7 +34,7 @@ class Problem(Exception):
         super().__init__(self.message)
 
 
-class Malformed(Problem):
+class MalformedRequest(Problem):
     """The request can't be read."""
 
     code, title, status = "bad-request", "Malformed request", 400
