@@ -5,6 +5,7 @@ import pytest
 
 from area import areas, connections
 from area.areas import AreaPatch
+from area.areas.plans import SECRET
 from area.connections.vault import Ref
 from area.engine import control
 from area.engine.execution import recorder
@@ -41,6 +42,18 @@ async def test_a_source_that_fails(state, user, world):
     view = await seen(state, user, area)
     assert (view.state, view.reason) == ("failing", WORDS)
     assert view.reason.translated("fr") == IN_FRENCH
+
+
+async def test_a_source_that_cannot_be_read(state, user, world):
+    area = await make_area(state, user)
+    unreadable = orjson.dumps({"topic": f"{SECRET}nothing"}).decode()
+    await execute(state, "update sources set params = $1::text::jsonb", unreadable)
+    async with worker(state):
+        await until(lambda: rows(state, "select 1 from sources where failures >= 1"))
+    view = await seen(state, user, area)
+    assert view.state == "failing"
+    assert view.reason.startswith("Its settings can't be read: ")
+    assert view.reason.translated("fr").startswith("Ses paramètres ne peuvent pas être lus")
 
 
 async def test_what_an_older_version_stored_stays_english(state, user, world):

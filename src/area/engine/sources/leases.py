@@ -208,8 +208,9 @@ class Leases:
                 source = self.watched(row)
             except Exception as error:  # one unreadable source must not block the others
                 log.exception("source.unreadable", source=row["id"])
-                message = clean_text(Sentence("Its settings can't be read: %(error)s", error=error))
-                await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, message)
+                why = Sentence("Its settings can't be read: %(error)s", error=error)
+                due = now() + LONGEST_PAUSE
+                await pool.execute(FAILED, row["id"], self.owner, due, clean_text(why), dump_parts(why))
                 continue
             if source is None:
                 await pool.execute(REST, row["id"], self.owner)
