@@ -56,7 +56,7 @@ class Renamed(In):
 
 
 class Disconnected(BaseModel):
-    """The AREAs that use the connection. Their executions wait until it is connected again."""
+    """The AREAs that use the connection. Their executions wait until it is reconnected."""
 
     areas: list[connections.Dependent]
 
@@ -197,7 +197,7 @@ async def disconnect(
 ) -> Disconnected:
     """Delete a connection. A worker then revokes its tokens at the service, if it supports that.
 
-    A named connection that AREAs use keeps its name, so that they resume once it is connected again.
+    A named connection that AREAs use keeps its name, so they resume once it is reconnected.
     """
     areas = await connections.disconnect(session, state.registry, identity.user.id, service, name=name)
     return Disconnected(areas=areas)

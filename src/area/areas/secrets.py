@@ -90,7 +90,7 @@ def without_masks(parts: Parts, config: Config) -> Config:
         )
         for name, field in by_name(component.params).items()
         if (field.holds or field.secret) and MASK in texts.get(name, "")
-        for error in Invalid.field(f"{kind}.parameters.{name}", "Enter the secret in place of the dots.").errors
+        for error in Invalid.field(f"{kind}.parameters.{name}", "Replace the dots with the secret.").errors
     ]
     if errors:
         raise Invalid(errors=errors)

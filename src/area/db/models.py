@@ -217,7 +217,8 @@ class AreaExecution(Base):
 
 class HookState(Base):
     """What keeps an AREA's events from firing twice: one row for each known event, `event:<id>`, and for what is polled
-    or listens one row `source`: where its source stands, and when it was last checked, within ten minutes.
+    or listens one row `source`: where its source stands, and when it was last checked. That is at most ten minutes ago,
+    or its poll interval if that is longer: what wasn't checked isn't recorded as checked.
     """
 
     __tablename__ = "hook_states"

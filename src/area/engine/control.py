@@ -202,7 +202,7 @@ def _check_given(reaction: Reaction, parameters: dict[str, Any]) -> None:
     except ValidationError as error:
         raise Invalid(errors=field_errors(error, "parameters")) from error
     errors: list[FieldError] = [
-        {"field": f"parameters.{name}", "message": Sentence("Enter the secret in place of the dots.")}
+        {"field": f"parameters.{name}", "message": Sentence("Replace the dots with the secret.")}
         for name, field in by_name(reaction.params).items()
         if (field.secret or field.holds) and MASK in to_text(parameters.get(name, ""))
     ]

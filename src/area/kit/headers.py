@@ -78,7 +78,7 @@ def _word(encoding: str, text: str) -> bytes:
 
 
 def senders(value: str) -> list[Sender]:
-    """Names and addresses of a From, To or similar header. A comma in a name need not be quoted."""
+    """Names and addresses of a From, To or similar header. A comma in a name doesn't have to be quoted."""
     value = value[:LONGEST]
     result = _senders(value)
     if "@" in value and not any(sender.address for sender in result):  # a quote or a comment without an end

@@ -201,7 +201,7 @@ def record_of(execution: AreaExecution, row: ExecutionRecord | None) -> RunRecor
 async def _given(
     session: AsyncSession, scope: Scope, execution: AreaExecution, record: RunRecord
 ) -> dict[str, Any] | None:
-    """The parameters given in place of the AREA's, with secrets masked."""
+    """The parameters given instead of the AREA's, with secrets masked."""
     if record.parameters is None:
         return None
     reaction = AreaVersion.config["reaction"].astext

@@ -157,7 +157,7 @@ async def then(session: AsyncSession, scope: Scope, view: ExecutionView) -> Then
 async def _filled(
     session: AsyncSession, scope: Scope, view: ExecutionView, config: Config
 ) -> tuple[dict[str, Any] | None, str | None]:
-    """Filling is a pure function of the version and the event, so it need not be stored with every run."""
+    """Filling is a pure function of the version and the event, so it doesn't have to be stored with every run."""
     data = view.trigger_data if isinstance(view.trigger_data, dict) else {}
     try:
         variables = await _variables(session, scope.registry, config)

@@ -1,4 +1,4 @@
-"""What vendors answer, as models whose names need not be the vendor's."""
+"""What vendors answer, as models whose names may differ from the vendor's."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Hints: a vendor says that something changed, so that AREA need not poll all the time."""
+"""Hints: a vendor announces a change, so AREA doesn't have to poll all the time."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -81,7 +81,7 @@ def addresses(given: Any) -> Any:
 
 
 def written(header: str) -> str:
-    """The addresses of a received header, to write to. Raises `ValueError` with a sentence."""
+    """The addresses in a received header, to reply to. Raises `ValueError` with a sentence."""
     return str(addresses([sender._asdict() for sender in senders(header) if sender.address]))
 
 

@@ -1,7 +1,7 @@
 """Secrets inside of texts that are no secrets: a password in an address, a key in a header, a token in a body.
 
 What is one is decided by its name (`Authorization`, `api_key`, `password`) and by how it looks. Such a text is stored
-encrypted, and shown with dots in place of the secrets.
+encrypted, and shown with dots instead of the secrets.
 """
 
 import re

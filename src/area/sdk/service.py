@@ -385,7 +385,7 @@ class Service:
         `ctx.idempotency_key`.
 
         `idempotent` says why that is harmless: `key` if the service recognises attempts of one execution by that key,
-        `same` if a second attempt leaves what the first one left. If neither is so, declare `on_crash="fail"`.
+        `same` if a second attempt changes nothing more. If neither is so, declare `on_crash="fail"`.
         """
 
         def declare(function: Callable[..., Awaitable[Any]]) -> Reaction:
@@ -417,7 +417,7 @@ class Service:
         return action
 
     def move(self, server: str) -> None:
-        """Use the installation's own server in place of the vendor's. Raises `TypeError` for a service without
+        """Use the installation's own server instead of the vendor's. Raises `TypeError` for a service without
         `own_server`.
         """
         if not self.own_server:

@@ -28,7 +28,7 @@ MOST_SIGNATURES = 50  # in one header, for senders that are changing their secre
 
 
 class Refused(SentenceError):
-    """The request does not prove where it comes from. The message is for the sender, and says nothing of the secret."""
+    """The request does not prove where it comes from. The message is for the sender, and doesn't reveal the secret."""
 
     challenge = ""  # for `WWW-Authenticate` (RFC 9110 §11.6.1)
 

@@ -90,7 +90,7 @@ class _Client(imaplib.IMAP4):
         super().shutdown()
 
     def read_ahead(self) -> bool:
-        """Whether a response is already buffered, so the socket need not become readable."""
+        """Whether a response is already buffered, so the socket may not become readable."""
         sock = self.socket()
         sock.setblocking(False)
         try:

@@ -18,7 +18,7 @@ from area.sdk.decoding import charset_in, parse_json
 from area.sdk.selection import Budget, evaluate, select
 from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped, as_text, json_document, places
 
-PLAIN = 1_000_000  # bytes of an answer whose values need not be counted: they can't fill the memory
+PLAIN = 1_000_000  # bytes of an answer whose values don't have to be counted: they can't fill the memory
 MOST_VALUES = 600_000
 MOST_HEADERS = 100
 FORM = "application/x-www-form-urlencoded"

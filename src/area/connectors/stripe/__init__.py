@@ -39,7 +39,7 @@ DECIMALS = dict.fromkeys(NONE.split(), 0) | dict.fromkeys(THREE.split(), 3)
 
 async def _works(ctx: Context, key: Any) -> Account | None:
     await ctx.http.get(f"{HOOKS}?limit=1")  # https://docs.stripe.com/api/webhook_endpoints/list
-    with suppress(Permanent):  # a restricted key need not be allowed to read it
+    with suppress(Permanent):  # a restricted key may not be allowed to read it
         account = await ctx.http.get("/v1/account")  # https://docs.stripe.com/api/accounts/retrieve
         return Account(account["id"], lookup("settings.dashboard.display_name email id", account))
     return None

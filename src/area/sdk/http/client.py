@@ -50,7 +50,7 @@ class Http:
     `retry` which refusals are temporary (as for `call`), `headers` what to send with every request, `limited` the codes
     of GraphQL errors that mean too many requests.
 
-    Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with
+    Every method raises `Retry` when the server can't be reached, is too slow or answers 408, 425, 429 or 5xx (with
     its `Retry-After`), or a 403 that means a rate limit; `AuthExpired` on 401 when there is a connection; and
     `Permanent` on any other status from 400.
     """
@@ -120,7 +120,7 @@ class Http:
         return other
 
     def hide(self, text: str) -> str:
-        """The text with dots in place of the connection's secrets."""
+        """The text with dots instead of the connection's secrets."""
         return self._masks(text)
 
     async def request(
@@ -391,7 +391,7 @@ class Http:
         silence: float = 120,
         longest: int = 1_000_000,
     ) -> AsyncGenerator[str, None]:
-        """GET a response that need not end, such as server-sent events, and yield its lines as they come, without line
+        """GET a response that may never end, such as server-sent events, and yield its lines as they come, without line
         ends.
 
         Raises as `call`, `Retry` when nothing comes for `silence` seconds or the connection breaks, and `Permanent` for

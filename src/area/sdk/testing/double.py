@@ -40,7 +40,7 @@ class Asked:
 class Answer:
     """What to answer. `status` defaults to the first described success.
 
-    `unchecked` says why the answer need not match the description.
+    `unchecked` says why the answer doesn't have to match the description.
     """
 
     status: int = 0
