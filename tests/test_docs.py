@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from area.api import make_api
-from area.cli import app, reference
+from area.cli import app, monitoring, reference
 from area.db.models import Base
 from area.registry import registry
 from area.settings import Settings
@@ -19,6 +20,7 @@ PAGES = [
     "api.md",
     "components.md",
     "tables.md",
+    "metrics.md",
     "rooms.md",
     "../images/rooms.svg",
     "../services.md",
@@ -91,6 +93,18 @@ def test_the_changelog_has_its_form():
         order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
         assert [name for name, _ in groups] == [name for name in order if name in dict(groups)]
         assert all(mark == "- " for _, mark in groups), "a group begins with a change"
+
+
+def test_every_metric_of_an_alert_is_exposed(made):
+    page = made["metrics.md"]
+    exposed = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    assert len(exposed) > 10
+    for _, expression, _ in monitoring.ALERTS:
+        for name in re.findall(r"\barea_\w+", expression):
+            assert name.removesuffix("_bucket") in exposed, name
+    assert len(yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])["groups"][0]["rules"]) == len(
+        monitoring.ALERTS
+    )
 
 
 def test_every_table_is_documented_once(made):

@@ -200,6 +200,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     await asyncio.gather(hearing, telling, stopped, serving, return_exceptions=True)
     await cache.tokens.finish(1)
     await state.close()
+    log.info("web.stopped")
 
 
 async def tell_setup_code(state: State) -> None:

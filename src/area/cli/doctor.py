@@ -373,10 +373,9 @@ def _dns(settings: "Settings") -> Finding:
         except OSError:
             continue
         return Finding("DNS", ok=True, said=f"{name} resolves to {address}.")
-    target = host or "names such as example.com"
-    return Finding(
-        "DNS",
-        ok=False,
-        said=f"{target} can't be resolved.",
-        advice="Check the network, /etc/resolv.conf and AREA_PUBLIC_URL.",
-    )
+    if host is None:  # as in a network of its own, where AREA works, too
+        return Finding(
+            "DNS", ok=True, said="names such as example.com can't be resolved; services there can't be used."
+        )
+    advice = "Check the network, /etc/resolv.conf and AREA_PUBLIC_URL."
+    return Finding("DNS", ok=False, said=f"{host} can't be resolved.", advice=advice)

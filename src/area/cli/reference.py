@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Column, DefaultClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from area.cli import rooms
+from area.cli import monitoring, rooms
 from area.cli.verified import anchor
 
 FOLDER = Path("docs/reference")
@@ -30,6 +30,7 @@ def pages() -> dict[str, str]:
         "api.md": _api,
         "components.md": _components,
         "tables.md": _tables,
+        "metrics.md": monitoring.page,
         "rooms.md": _rooms,
         "../images/rooms.svg": rooms.picture,
         "../services.md": _verified,
