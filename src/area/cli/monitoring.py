@@ -23,8 +23,8 @@ def page() -> Iterator[str]:
     yield "# Metrics"
     yield ""
     yield "`GET /metrics` exposes these for Prometheus; [Deploy](../howto/deploy.md#health-checks) says who may read"
-    yield "it. Counters end in `_total`, histograms have `_bucket`, `_sum` and `_count`. Queue and connections come from"
-    yield "the database, so one process is enough for them; add up the others over all processes."
+    yield "it. Counters end in `_total`, histograms have `_bucket`, `_sum` and `_count`. Queue and connections come"
+    yield "from the database, so one process is enough for them; add up the others over all processes."
     yield ""
     rows = []
     for metric in vars(metrics).values():
