@@ -79,3 +79,26 @@ async def test_filters_and_the_bar_for_many(person, size):
     await keys.press("Enter")
     await expect(page.get_by_text("1 deleted.")).to_be_visible()
     await expect(cards).to_have_count(1)
+
+
+async def test_a_question_right_after_another_gets_its_own_answer(person):
+    """A dialog tells that it was closed some time after it was, when the next question may stand in it already."""
+    page = person.page
+    await person.go("/")
+    await page.evaluate(
+        """() => {
+            window.clicked = [];
+            for (const name of ["first", "second"]) {
+                const button = document.createElement("button");
+                Object.assign(button.dataset, { confirm: `${name}?`, confirmYes: "Go on" });
+                button.addEventListener("click", () => window.clicked.push(name));
+                document.querySelector("main").append(button);
+                button.click();
+                if (name === "first") document.getElementById("confirm").close();
+            }
+        }"""
+    )
+    await page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 50))")
+    await page.get_by_role("button", name="Go on").click()
+    await page.wait_for_function("window.clicked.length")
+    assert await page.evaluate("window.clicked") == ["second"]

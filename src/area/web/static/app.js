@@ -152,7 +152,10 @@ document.addEventListener("close", () => setTimeout(letGo), true);
 
 /* "Are you sure?", for buttons and forms with data-confirm, plain or htmx's. */
 
+let questions = 0;
+
 function ask(element) {
+  const question = ++questions;
   answering = true;
   document.querySelectorAll("details.menu[open]").forEach((menu) => {
     menu.querySelector("summary").focus(); // where the focus returns to
@@ -166,7 +169,13 @@ function ask(element) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    // the event comes some time after the closing, when the next question may have been asked already
+    const closed = () => {
+      if (question === questions && dialog.open) return;
+      dialog.removeEventListener("close", closed);
+      resolve(question === questions && dialog.returnValue === "yes");
+    };
+    dialog.addEventListener("close", closed);
   });
 }
 
