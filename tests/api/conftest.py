@@ -274,7 +274,7 @@ def services() -> Registry:
 
 CLEAN = """
 delete from users; delete from login_attempts; delete from invitations; delete from audit; delete from sources;
-delete from switched_off; delete from pgqueuer; delete from user_services;
+delete from switched_off; delete from pgqueuer; delete from user_services; delete from vendor_cleanups;
 """
 
 

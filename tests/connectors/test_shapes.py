@@ -24,7 +24,8 @@ WHOLE = """
                 like_post.post repost.post
     discord     create_thread.name add_reaction.emoji
     dropbox     write_text.text
-    email       send_email.subject send_email.text
+    email       send_email.subject send_email.text reply_to_email.message_id reply_to_email.folder reply_to_email.text
+                move_email.message_id move_email.folder move_email.to_folder mark_email.message_id mark_email.folder
     github      open_issue.title open_pull_request.title open_pull_request.head open_pull_request.base make_gist.filename make_gist.content
                 make_gist.description run_workflow.workflow run_workflow.ref
     gitlab      open_issue.title open_merge_request.title open_merge_request.source open_merge_request.target run_pipeline.ref
@@ -41,7 +42,7 @@ WHOLE = """
                 update_row.sheet update_row.key add_sheet.spreadsheet add_sheet.title
     home_assistant
                 notify.message notify.title
-    inbox       post.title post.body
+    inbox       post.title post.body mail.title mail.body
     jira        create_issue.type create_issue.summary create_issue.description create_issue.assignee add_comment.issue
                 add_comment.text transition_issue.issue transition_issue.status assign_issue.issue assign_issue.assignee
     linear      create_issue.team create_issue.title set_state.team set_state.issue set_state.state comment_on_issue.issue

@@ -140,13 +140,13 @@ async def test_a_used_up_quota_parks_the_whole_connection(state, user, world):
 async def test_a_run_looks_its_connection_up_once(state, user, world, monkeypatch):
     """Or it could act with one credential, and be told of another's end."""
     looked_up = []
-    look_up = Cache.connection
+    look_up = Cache.known_connection
 
-    async def counting(self, *ref):
+    def counting(self, ref):
         looked_up.append(ref)
-        return await look_up(self, *ref)
+        return look_up(self, ref)
 
-    monkeypatch.setattr(Cache, "connection", counting)
+    monkeypatch.setattr(Cache, "known_connection", counting)
     await connect(state, user)
     area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
     for number in range(3):

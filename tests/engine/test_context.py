@@ -51,7 +51,7 @@ async def test_without_an_account_the_platform_refuses(state):
     service = state.registry.services["probe"]
     ctx = alone(service.http(state.client, None), state.guard, None, Permanent("Not here."))
     asked = [name for name in vars(Platform) if not name.startswith("_")]
-    assert len(asked) == 6
+    assert len(asked) == 7
     for name in asked:
         with pytest.raises(Permanent, match=r"Not here\."):
             getattr(ctx.platform, name)

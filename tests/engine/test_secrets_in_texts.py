@@ -96,7 +96,7 @@ async def test_what_is_saved_with_dots_stays_and_a_new_area_wants_it(state):
         async with state.database.transaction() as session:
             await areas.create(session, control.scope(state), user, one)
     assert {one["field"].rpartition(".")[2] for one in caught.value.errors} == {"headers", "url", "body"}
-    assert {one["message"] for one in caught.value.errors} == {"Enter the secret in place of the dots."}
+    assert {one["message"] for one in caught.value.errors} == {"Replace the dots with the secret."}
     async with state.database.transaction() as session:
         assert (await bundles.apply(session, control.scope(state), user, [one]))["same"] == [one.name]
 
