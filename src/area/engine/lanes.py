@@ -24,7 +24,8 @@ log = structlog.get_logger()
 
 GATHER = 256  # events per commit
 GATHER_BYTES = 512 * 1024  # of data per commit
-WINDOW = 0.003  # seconds to wait for more, after a group of more than `CROWD`
+WINDOW = 0.003  # seconds to wait for more, after a group of more than `CROWD`, while more keeps coming
+STEP = 0.0005
 WIDE_WINDOW = 0.03  # while workers are behind: larger groups cost less, and there is no hurry
 CROWD = 4
 RETRIES = 5  # of a transaction after a deadlock
@@ -144,7 +145,7 @@ class Lane:
                     await self._wake.wait()
                 group = [self._queue.popleft()]
                 if last > CROWD:
-                    await asyncio.sleep(WIDE_WINDOW if self._load.behind else WINDOW)
+                    await self._gather()
                 size = len(group[0].offer.data)
                 while len(group) < GATHER and size < GATHER_BYTES and self._queue:
                     group.append(self._queue.popleft())
@@ -156,6 +157,17 @@ class Lane:
                 self._queue.popleft().fail(ConnectionError("The server is stopping."))
             if self._conn is not None:
                 self._conn.terminate()
+
+    async def _gather(self) -> None:
+        """Wait for more events, as long as they keep coming."""
+        if self._load.behind:
+            await asyncio.sleep(WIDE_WINDOW)
+            return
+        for _ in range(round(WINDOW / STEP)):
+            before = len(self._queue)
+            await asyncio.sleep(STEP)
+            if len(self._queue) == before:
+                return
 
     async def _settle(self, group: list[Waiting]) -> None:
         """Commit a group, and settle or fail each event."""
