@@ -21,6 +21,7 @@ from area.engine import control
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import MAX_BODY, Hooks, answers
+from area.hooks.refusals import Refusals
 from area.kit.budget import MAX_EVENT
 from area.kit.problems import Invalid
 from area.registry import registry as loaded
@@ -195,6 +196,20 @@ async def test_a_refusal_is_repeated_for_a_moment(state, user, hooks):
     await until(lambda: not hooks._refusals._last)
     _, later, _ = await send(hooks, made.webhook_url)
     assert later["request_id"] != first["request_id"]
+
+
+@pytest.mark.parametrize(("path", "repeated"), [("/hooks/x", True), ("/webhooks/github", False), ("/hints/x", False)])
+async def test_only_refusals_of_a_users_own_address_are_repeated(path, repeated):
+    sent = []
+
+    async def send_(message):
+        sent.append(message)
+
+    scope = {"path": path, "method": "POST", "headers": []}
+    refusals = Refusals()
+    refusals.keep(scope, {"status": 429}, {"body": b"for one sender"})
+    assert await refusals.repeat(scope, send_) is repeated
+    assert bool(sent) is repeated
 
 
 async def test_413_by_length_and_by_counting(state, user, hooks):

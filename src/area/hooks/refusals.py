@@ -14,7 +14,10 @@ Message = MutableMapping[str, Any]
 
 
 class Refusals:
-    """The last 429 of each address."""
+    """The last 429 of each user's webhook address.
+
+    Not of `/webhooks/…` and `/hints/…`, which the events of many users come to: one's refusal is not the others'.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[Message, Message]] = {}
@@ -33,9 +36,10 @@ class Refusals:
 
     def keep(self, scope: Scope, start: Message, body: Message) -> None:
         """Repeat this refusal for the next `REPEATED_FOR` seconds."""
-        if scope["path"] not in self._last and _is_plain(scope):
-            self._last[scope["path"]] = start, body
-            asyncio.get_running_loop().call_later(REPEATED_FOR, self._forget, scope["path"])
+        path = scope["path"]
+        if path.startswith("/hooks/") and path not in self._last and _is_plain(scope):
+            self._last[path] = start, body
+            asyncio.get_running_loop().call_later(REPEATED_FOR, self._forget, path)
 
     def _forget(self, path: str) -> None:
         del self._last[path]
