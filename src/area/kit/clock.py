@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from babel.dates import get_day_names
-
 from area.kit import language
 from area.kit.sentences import Sentence, SentenceError
 from area.kit.text import did_you_mean
@@ -198,6 +196,8 @@ def _is_time(text: str) -> bool:
 @cache
 def _day_words() -> dict[str, int]:
     """The days of the week by their names, long and short, in every language of the pages."""
+    from babel.dates import get_day_names  # loaded where a day is read
+
     words: dict[str, int] = {}
     for lang in language.NAMES:
         for width in ("abbreviated", "short", "wide"):

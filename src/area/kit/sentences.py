@@ -13,8 +13,6 @@ from functools import cache
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
-from babel.numbers import format_decimal
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
@@ -59,6 +57,8 @@ class Moment(str):
 
 def local_time(at: datetime, lang: str, zone: str) -> str:
     """A date and time with its zone: `1 Dec 2026, 08:00 (Paris time)`."""
+    from babel.dates import format_datetime  # loaded where a time is shown, which the command line rarely does
+
     local = at.astimezone(ZoneInfo(zone))
     form = "d MMM y, HH:mm:ss" if local.second else "d MMM y, HH:mm"
     return f"{format_datetime(local, form, locale=lang)} ({zone_name(zone, lang)})"
@@ -203,7 +203,11 @@ def _said(value: "Sentence | Number | Moment | str", lang: str, zone: str) -> st
         return value.translated(lang, zone)
     if isinstance(value, Moment) and zone:
         return local_time(value.at, lang, zone)
-    return format_decimal(int(value), locale=lang) if isinstance(value, Number) else value
+    if isinstance(value, Number):
+        from babel.numbers import format_decimal
+
+        return format_decimal(int(value), locale=lang)
+    return value
 
 
 def _dumped(value: "Sentence | Number | Moment | str") -> Any:
