@@ -8,7 +8,8 @@ import yaml
 from typer.main import get_command
 
 from area.api import make_api
-from area.cli import app, monitoring, reference
+from area.cli import monitoring, reference
+from area.cli.commands import app
 from area.db.models import Base
 from area.registry import registry
 from area.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from tests import ports
 from typer.testing import CliRunner, Result
 
-from area.cli import app
+from area.cli.commands import app
 from area.kit import logs
 from area.settings import settings
 

@@ -12,16 +12,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from area.cli import console
 from area.kit.lifeline import end_with
-from area.settings import settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FORKS = sys.platform == "linux"  # some macOS libraries don't survive a fork, so each role imports by itself there
@@ -174,15 +172,9 @@ def _launch(supervisor: int, commands: Mapping[str, Command], pipe: Connection, 
     """Main function of the launcher."""
     end_with(supervisor)
     theirs.close()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    try:
+    _end_on_signals()
+    with explaining():
         _load()
-    except Exception as error:
-        if not console.report(error):
-            raise
-        sys.exit(1)
     pipe.send(("", 0))
     environment = pipe.recv()
     for name, command in commands.items():
@@ -220,19 +212,41 @@ def live(parent: int, name: str, command: Command, environment: Mapping[str, str
     """
     end_with(parent)
     os.setsid()
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    _end_on_signals()
     with suppress(OSError):  # shown by `top` and `ps -e`; Linux only
         Path("/proc/self/comm").write_text(f"area {name}")
     os.environ.update(environment)
-    settings.cache_clear()
-    try:
+    with explaining():
         command()
+
+
+def run_command(name: str) -> None:
+    """Run `area NAME` in this process."""
+    from area.cli import commands
+    from area.settings import settings
+
+    settings.cache_clear()
+    getattr(commands, name)()
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Print an error that the user can fix, and exit with 1."""
+    try:
+        yield
     except Exception as error:
+        from area.cli import console
+
         if not console.report(error):
             raise
         sys.exit(1)
+
+
+def _end_on_signals() -> None:
+    """Undo what the supervisor, from which this process was forked, does with signals."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _adopt_orphans(adopt: bool) -> None:

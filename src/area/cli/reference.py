@@ -68,7 +68,7 @@ def _settings() -> Iterator[str]:
 def _cli() -> Iterator[str]:
     from typer.main import get_command
 
-    from area.cli import app
+    from area.cli.commands import app
 
     yield "# Command line\n"
     yield "`area --help` and `area COMMAND --help` (or `-h`) print the same, `area --version` the version. Commands"

@@ -1,39 +1,36 @@
 """`area up`: start, watch and stop all roles on this machine.
 
-The supervisor does no work itself: it has no threads, event loop or connections that a fork would copy, and imports
-little, since it lives as long as the roles. `area.cli.launch` starts those.
+The supervisor does no work itself: it has no threads, event loop or connections that a fork would copy. It lives as
+long as the roles, so it is a process that has loaded little more than Python's own modules: `area up`, which had to
+load the settings, becomes it. `area.cli.launch` starts the roles.
 """
 
-import asyncio
 import fcntl
-import http.client
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
-import structlog
-
-from area import cli
-from area.cli import console
-from area.cli.anybody import NOBODY, anybody
-from area.cli.launch import PROCESSES, SIGNALS, Child, Command, Launch, live, start
+from area.cli.launch import PROCESSES, SIGNALS, Child, Launch, explaining, live, run_command, start
+from area.kit import late_logs
 from area.kit.lifeline import end_with
-from area.settings import Settings, settings
 
 if TYPE_CHECKING:
     from area.db.embedded import Embedded
+    from area.settings import Settings
 
-log = structlog.get_logger()
+log = late_logs.get_logger()
 
 MIGRATIONS = Path(__file__).parents[1] / "db" / "migrations" / "versions"
 STOP_WITHIN = 12.0  # seconds
@@ -62,7 +59,7 @@ class Role:
     """A child process to keep running."""
 
     name: str
-    command: Command
+    command: Literal["serve", "worker"]
     process: Child | None = None
     launch: Launch | None = None  # while it starts
     started: float = 0.0
@@ -73,25 +70,55 @@ class Role:
     refused: bool = False  # on its first start
 
 
-def up(configured: Settings, *, workers: int, say: Callable[[str], None]) -> int:
-    """Run the database, a web process and `workers` workers until SIGTERM or SIGINT. Returns the exit code.
+class Site(NamedTuple):
+    """The settings that a supervisor needs."""
 
-    Raises `Failed`, `Malformed` or `EmbeddedError` if it can't start. If a role refuses to start the first time,
-    everything stops with its exit code; later, it is restarted.
+    host: str
+    port: int
+    url: str
+    data_dir: str
+    log_format: Literal["auto", "json", "console"]
+    log_level: str
+    workers: int
+
+
+def become_supervisor(configured: "Settings", workers: int) -> NoReturn:
+    """Replace this process by one that runs the database, a web process and `workers` workers."""
+    site = Site(
+        configured.host,
+        configured.port,
+        configured.base_url,
+        str(configured.data_dir),
+        configured.log_format,
+        configured.log_level,
+        workers,
+    )
+    if configured.database_url is not None:  # which may come from a file
+        os.environ["AREA_DATABASE_URL"] = configured.database_url
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "area.cli.supervise", json.dumps(site)])  # noqa: S606 - ourselves
+
+
+def supervise(site: Site) -> int:
+    """Run everything until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises `EmbeddedError` if the database can't start. If a role refuses to start the first time, everything stops
+    with its exit code; later, it is restarted.
     """
-    console.check_port(configured.host, configured.port, patience=PORT_WITHIN)
+    late_logs.configure(site.log_format, site.log_level)
     stopping: list[int] = []
     for number in SIGNALS:
         signal.signal(number, lambda signal_number, _frame: stopping.append(signal_number))
-    with metrics_dir(configured.data_dir) as metrics:
+    data_dir = Path(site.data_dir)
+    with metrics_dir(data_dir) as metrics:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-        return _run(configured, workers, stopping, say)
+        return _run(site, data_dir, stopping)
 
 
-def _run(configured: Settings, workers: int, stopping: list[int], say: Callable[[str], None]) -> int:
-    roles = [Role("web", cli.serve), *(Role(f"worker-{number}", cli.worker) for number in range(1, workers + 1))]
+def _run(site: Site, data_dir: Path, stopping: list[int]) -> int:
+    roles = [Role("web", "serve"), *(Role(f"worker-{number}", "worker") for number in range(1, site.workers + 1))]
     server = None
-    dsn = configured.database_url
+    dsn = os.environ.get("AREA_DATABASE_URL")
     try:
         launch = _launch(roles)
         if refused := launch.loaded():
@@ -99,23 +126,23 @@ def _run(configured: Settings, workers: int, stopping: list[int], say: Callable[
         if dsn is None:
             from area.db import embedded
 
-            server = embedded.start(configured.data_dir)
+            server = embedded.start(data_dir)
             dsn = server.dsn
         environment = {"AREA_DATABASE_URL": dsn}
-        if refused := _migrate_once(configured, environment):
+        if refused := _migrate_once(data_dir, environment):
             return refused
         launch.start(environment)
-        return _watch(configured, server, roles, environment, stopping, say)
+        return _watch(site, server, roles, environment, stopping)
     finally:
         _stop(roles)
         if server is not None:
             server.stop()
 
 
-def _migrate_once(configured: Settings, environment: Mapping[str, str]) -> int:
+def _migrate_once(data_dir: Path, environment: Mapping[str, str]) -> int:
     """Upgrade the schema once, instead of in each role. Returns the exit code if the upgrade is refused."""
-    configured.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    marker = configured.data_dir / "schema"
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    marker = data_dir / "schema"
     newest = max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
     if marker.is_file() and marker.read_text() == newest:
         return 0
@@ -133,12 +160,7 @@ def _migrate_once(configured: Settings, environment: Mapping[str, str]) -> int:
 
 
 def _watch(
-    configured: Settings,
-    server: "Embedded | None",
-    roles: list[Role],
-    environment: Mapping[str, str],
-    stopping: list[int],
-    say: Callable[[str], None],
+    site: Site, server: "Embedded | None", roles: list[Role], environment: Mapping[str, str], stopping: list[int]
 ) -> int:
     """Keep everything running until a signal arrives."""
     announced = False
@@ -150,11 +172,11 @@ def _watch(
             _keep(role, environment)
         if code := next((role.code for role in roles if role.refused), 0):
             return code
-        if not announced and (announced := _answers(configured.host, configured.port)):
-            say(f"AREA runs at {configured.base_url}")
+        if not announced and (announced := _answers(site.host, site.port)):
+            print(f"AREA runs at {site.url}", flush=True)
             for role in roles:
                 role.first = False
-            start("first-look", live, os.getpid(), "first-look", partial(_look, say), environment)
+            start("first-look", live, os.getpid(), "first-look", _look, environment)
         PROCESSES.active_children()  # which waits for those that have ended
         time.sleep(LOOK_EVERY)
     return 0
@@ -175,7 +197,7 @@ def _revive(server: "Embedded", roles: list[Role]) -> None:
         role.deaths, role.again_at = 0, 0.0
 
 
-def first_steps(configured: Settings) -> str:
+def first_steps(configured: "Settings") -> str:
     """Instructions for when there is no account yet."""
     from area.accounts import setup
 
@@ -185,11 +207,16 @@ def first_steps(configured: Settings) -> str:
     return SETUP_CODE.format(code=code) + FIRST_STEPS.format(url=configured.base_url, code=f', "setup_code": "{code}"')
 
 
-def _look(say: Callable[[str], None]) -> None:
-    """Say how to begin if there is no account. In a process of its own, since it imports much."""
+def _look() -> None:
+    """Print how to begin if there is no account. In a process of its own, since it imports much."""
+    import asyncio
+
+    from area.cli.anybody import NOBODY, anybody
+    from area.settings import settings
+
     configured = settings()
     if asyncio.run(anybody(configured.database_url or "")) == NOBODY:
-        say(first_steps(configured))
+        print(first_steps(configured), flush=True)
 
 
 @contextmanager
@@ -219,7 +246,7 @@ def metrics_dir(data_dir: Path) -> Iterator[Path]:
 
 
 def _launch(roles: Sequence[Role]) -> Launch:
-    launch = Launch({role.name: role.command for role in roles})
+    launch = Launch({role.name: partial(run_command, role.command) for role in roles})
     for role in roles:
         role.launch, role.started = launch, time.monotonic()
     return launch
@@ -263,14 +290,13 @@ def _died(role: Role, code: int) -> None:
 
 
 def _answers(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=1)
+    """Whether /healthz says 200. Without `http.client`, whose TLS is the largest part of what it loads."""
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        with socket.create_connection((EVERYWHERE.get(host, host), port), timeout=1) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(16).startswith(b"HTTP/1.1 200 ")
+    except OSError:
         return False
-    finally:
-        connection.close()
 
 
 def _stop(roles: Sequence[Role]) -> None:
@@ -286,3 +312,13 @@ def _stop(roles: Sequence[Role]) -> None:
             log.warning("supervisor.killed", pid=process.pid)
             process.kill()
             process.join()
+
+
+def main() -> None:
+    """Entry point of `python -m area.cli.supervise SITE`."""
+    with explaining():
+        sys.exit(supervise(Site(*json.loads(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import structlog
-
 from area.db.embedded.errors import EmbeddedError
+from area.kit import late_logs
 
 VERSION = "18"
 _PROC = Path("/proc") if Path("/proc/self/cmdline").exists() else Path("/nonexistent")  # else use `ps` (macOS)
@@ -22,7 +21,7 @@ DATABASE = "area"
 SUPERUSER = "postgres"
 PORT = 5432  # names the socket; nothing listens on TCP
 
-log = structlog.get_logger()
+log = late_logs.get_logger()
 
 
 @dataclass(frozen=True)
