@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,14 @@ def test_a_log_that_can():
 )
 def test_secrets_are_masked_at_any_depth(given, shown):
     assert hide_secrets(None, "info", given) == shown
+
+
+def test_a_small_process_stays_small(tmp_path):
+    program = (
+        "import sys; from area.kit import late_logs; late_logs.configure('json', 'info'); log = late_logs.get_logger();"
+        " log.debug('not wanted'); log.warning('role.died', password='hunter2', code=3); print('structlog' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["event"], line["level"], line["password"], line["code"]) == ("role.died", "warning", "***", 3)
+    assert done.stdout == "False\n"
