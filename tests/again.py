@@ -92,16 +92,16 @@ def main(arguments: list[str]) -> int:
     flaky: list[str] = []
     if 0 < len(first.failed) <= MOST:
         print(f"\nOnce more, by themselves: {len(first.failed)} that failed", flush=True)
-        again = run(["-n", "0", *(f"{first.root}/{one}" for one in first.failed)])
-        flaky = [one for one in first.failed if one in again.passed and one not in again.failed]
-    failed = [one for one in first.failed if one not in flaky]
+        again = run(["-n", "0", *(f"{first.root}/{test_id}" for test_id in first.failed)])
+        flaky = [test_id for test_id in first.failed if test_id in again.passed and test_id not in again.failed]
+    failed = [test_id for test_id in first.failed if test_id not in flaky]
     print()
     for sentence in first.broken:
         print(f"BROKEN: {sentence}")
-    for one in failed:
-        print(f"FAILED: {one}")
-    for one in flaky:
-        print(f"FLAKY: {one}")
+    for test_id in failed:
+        print(f"FAILED: {test_id}")
+    for name in flaky:
+        print(f"FLAKY: {name}")
     passed = len(set(first.passed) - set(failed) | set(flaky))
     counts = f"{passed} passed, {len(failed) + len(first.broken)} failed, {len(set(first.skipped))} skipped"
     print(f"{counts}, {len(flaky)} flaky in {time.monotonic() - begun:.0f} s", flush=True)

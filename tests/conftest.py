@@ -131,29 +131,29 @@ async def _copy(postgres_dsn: str, server: asyncpg.Connection, template: str) ->
 @pytest_asyncio.fixture
 async def dsn(postgres_dsn: str, _server: asyncpg.Connection, _template: str) -> AsyncIterator[str]:
     """The address of a fresh, migrated database, dropped after the test."""
-    async with _copy(postgres_dsn, _server, _template) as one:
-        yield one
+    async with _copy(postgres_dsn, _server, _template) as copied:
+        yield copied
 
 
 @pytest_asyncio.fixture
 async def catalog_dsn(postgres_dsn: str, _server: asyncpg.Connection, _catalogued: str) -> AsyncIterator[str]:
     """`dsn`, with the catalog in it."""
-    async with _copy(postgres_dsn, _server, _catalogued) as one:
-        yield one
+    async with _copy(postgres_dsn, _server, _catalogued) as copied:
+        yield copied
 
 
 @pytest_asyncio.fixture(scope="module")
 async def module_dsn(postgres_dsn: str, _server: asyncpg.Connection, _catalogued: str) -> AsyncIterator[str]:
     """`catalog_dsn`, for all tests of a module."""
-    async with _copy(postgres_dsn, _server, _catalogued) as one:
-        yield one
+    async with _copy(postgres_dsn, _server, _catalogued) as copied:
+        yield copied
 
 
 @pytest_asyncio.fixture(scope="session")
 async def session_dsn(postgres_dsn: str, _server: asyncpg.Connection, _catalogued: str) -> AsyncIterator[str]:
     """`catalog_dsn`, for all tests of this worker that want it."""
-    async with _copy(postgres_dsn, _server, _catalogued) as one:
-        yield one
+    async with _copy(postgres_dsn, _server, _catalogued) as copied:
+        yield copied
 
 
 @pytest_asyncio.fixture

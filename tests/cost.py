@@ -63,7 +63,7 @@ class Costs:
         self.modules["(the end)"] = self.total() - self.last
         for title, costs in (("module", self.modules), ("test", self.tests)):
             print(f"\n{'CPU s':>8}  {title}")
-            for name, seconds in sorted(costs.items(), key=lambda item: -item[1])[:40]:
+            for name, seconds in sorted(costs.items(), key=lambda pair: -pair[1])[:40]:
                 print(f"{seconds:8.2f}  {name}")
 
 

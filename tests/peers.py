@@ -312,9 +312,9 @@ def aedes() -> Iterator[Broker]:
     """npm's aedes, which speaks MQTT 3.1.1."""
     if not (MODULES / "aedes").is_dir():
         pytest.skip("not run: aedes is missing; npm could not fetch it")
-    given = json.dumps({"password": PASSWORD, "reader": Broker.guest})
+    provided = json.dumps({"password": PASSWORD, "reader": Broker.guest})
     process = subprocess.Popen(
-        [*node()[0], str(ROOT / "tests" / "npm" / "broker.mjs"), given],
+        [*node()[0], str(ROOT / "tests" / "npm" / "broker.mjs"), provided],
         stdout=subprocess.PIPE,
         env={**os.environ, "AREA_TEST_NPM": str(MODULES.parent)},
     )
@@ -746,10 +746,10 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _program(name: str, *packages: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if not found:
+    result = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if not result:
         pytest.skip(f"not run: {name} is missing (package {packages[0]})")
-    return found
+    return result
 
 
 @contextlib.contextmanager

@@ -86,11 +86,11 @@ def test_the_changelog_has_its_form():
     assert text.startswith("# Changelog\n")
     assert max(map(len, text.splitlines())) <= 130
     versions = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    titles = [one.partition("\n")[0] for one in versions]
+    titles = [version.partition("\n")[0] for version in versions]
     assert titles[0] == "Unreleased"
-    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", one) for one in titles[1:])
-    for one in versions:
-        groups = re.findall(r"^### (.+)\n\n(-? ?)", one, flags=re.MULTILINE)
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", title) for title in titles[1:])
+    for version in versions:
+        groups = re.findall(r"^### (.+)\n\n(-? ?)", version, flags=re.MULTILINE)
         order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
         assert [name for name, _ in groups] == [name for name in order if name in dict(groups)]
         assert all(mark == "- " for _, mark in groups), "a group begins with a change"
@@ -118,13 +118,13 @@ def test_every_table_is_documented_once(made):
 
 def test_decisions_have_their_form():
     decisions = sorted((DOCS / "adr").glob("*.md"))
-    assert [one.name[:4] for one in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
-    for one in decisions:
-        text = one.read_text("utf-8")
-        assert len(text.splitlines()) <= 40, f"{one.name} is longer than 40 lines"
-        assert re.match(rf"# {one.name[:4]}: \S", text), one.name
+    assert [decision.name[:4] for decision in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    for decision in decisions:
+        text = decision.read_text("utf-8")
+        assert len(text.splitlines()) <= 40, f"{decision.name} is longer than 40 lines"
+        assert re.match(rf"# {decision.name[:4]}: \S", text), decision.name
         headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
-        assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Kept by"], one.name
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Kept by"], decision.name
 
 
 def test_the_walks_lead_through_code_that_is_there():

@@ -88,6 +88,6 @@ OLD = (
 
 @pytest.mark.parametrize("sentence", OLD)
 def test_an_old_sentence_is_gone(sentence: str):
-    wanted = re.compile(r"\s+".join(re.escape(word) for word in sentence.split()))
-    left = [str(path.relative_to(ROOT)) for path in FILES if wanted.search(path.read_text("utf-8"))]
+    expected = re.compile(r"\s+".join(re.escape(word) for word in sentence.split()))
+    left = [str(path.relative_to(ROOT)) for path in FILES if expected.search(path.read_text("utf-8"))]
     assert left == []

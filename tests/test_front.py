@@ -82,7 +82,7 @@ async def test_names_that_are_not(host):
     assert answer.headers["content-type"] == "application/problem+json"
     name = host.partition(":")[0]
     assert f"AREA_ALLOWED_HOSTS={name}" in answer.body
-    assert [(one["event"], one["host"]) for one in logs] == [("web.host_refused", name)]
+    assert [(log["event"], log["host"]) for log in logs] == [("web.host_refused", name)]
 
 
 async def test_without_a_public_url_the_host_it_listens_on_is_a_name_of_ours():
@@ -139,7 +139,7 @@ async def test_a_proxy_that_is_not_trusted_is_named_once():
             await ask(door, ("host", "localhost"), (header, "1.2.3.4"), peer="127.0.0.1")
             await ask(door, ("host", "localhost"), (header, "1.2.3.4"), peer="10.1.1.1")
             await ask(door, ("host", "localhost"), (header, "1.2.3.4"), peer="::ffff:10.1.1.1")
-    assert [(one["event"], one["peer"], one["header"]) for one in logs] == [
+    assert [(log["event"], log["peer"], log["header"]) for log in logs] == [
         ("web.proxy_not_trusted", "127.0.0.1", "x-forwarded-for")
     ]
     assert "AREA_TRUSTED_PROXIES=127.0.0.1" in logs[0]["advice"]

@@ -15,14 +15,14 @@ HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
 def links(text: str) -> list[str]:
     """Targets in this place, code left out."""
-    found = LINK.findall(CODE.sub(lambda code: "x" * len(code[0]), FENCE.sub("", text)))
-    return [one for one in found if not re.match(r"[a-z][a-z0-9+.-]*:|//", one)]
+    matches = LINK.findall(CODE.sub(lambda code: "x" * len(code[0]), FENCE.sub("", text)))
+    return [row for row in matches if not re.match(r"[a-z][a-z0-9+.-]*:|//", row)]
 
 
 def anchors(text: str) -> set[str]:
     """Headings as GitHub names them."""
-    kept = (re.sub(r"[^\w\s-]", "", title.replace("`", "").lower()) for title in HEADING.findall(FENCE.sub("", text)))
-    return {title.strip().replace(" ", "-") for title in kept}
+    stored = (re.sub(r"[^\w\s-]", "", title.replace("`", "").lower()) for title in HEADING.findall(FENCE.sub("", text)))
+    return {title.strip().replace(" ", "-") for title in stored}
 
 
 def leads_somewhere(page: Path, target: str) -> bool:

@@ -18,7 +18,7 @@ LOCKS = {
     "requirements-dev.txt": [
         *PROJECT["project"]["dependencies"],
         *GROUPS["build"],
-        *(one for one in GROUPS["dev"] if isinstance(one, str)),
+        *(requirement for requirement in GROUPS["dev"] if isinstance(requirement, str)),
     ],
 }
 
@@ -26,7 +26,7 @@ LOCKS = {
 def pins(name: str) -> dict[str, str]:
     text = (ROOT / name).read_text()
     return {
-        canonicalize_name(one): version for one, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
+        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
     }
 
 
@@ -34,10 +34,10 @@ def pins(name: str) -> dict[str, str]:
 def test_the_lock_has_what_is_wanted(name):
     locked = pins(name)
     for line in LOCKS[name]:
-        wanted = Requirement(line)
-        version = locked.get(canonicalize_name(wanted.name))
-        assert version, f"{wanted.name} is not in {name}: run `make lock`"
-        assert wanted.specifier.contains(version), f"{wanted} is not what {name} has: run `make lock`"
+        requirement = Requirement(line)
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement.name} is not in {name}: run `make lock`"
+        assert requirement.specifier.contains(version), f"{requirement} is not what {name} has: run `make lock`"
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -61,8 +61,8 @@ def test_ci_can_be_run():
 
 def test_make_tells_what_there_is_to_do():
     text = (ROOT / "Makefile").read_text()
-    told = set(re.findall(r"^([a-z-]+):.*?## ", text, re.MULTILINE))
-    assert {"help", "run", "test", "check", "bench", "faults", "docs", "lock", "clean"} <= told
+    answer = set(re.findall(r"^([a-z-]+):.*?## ", text, re.MULTILINE))
+    assert {"help", "run", "test", "check", "bench", "faults", "docs", "lock", "clean"} <= answer
 
 
 def test_a_long_module_says_why_it_is_one_thing():

@@ -13,8 +13,8 @@ UNSPOKEN = {"cli", "connectors", "testing", "migrations"}
 
 def descendants(kind: type) -> Iterator[str]:
     yield kind.__name__
-    for one in kind.__subclasses__():
-        yield from descendants(one)
+    for subclass in kind.__subclasses__():
+        yield from descendants(subclass)
 
 
 PROBLEMS = {name for name in descendants(Problem) if name != "SecondFactorRequired"}
@@ -28,7 +28,7 @@ def made_up(node: ast.expr) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.func.attr in ("format", "join")
     if isinstance(node, ast.BoolOp):
-        return any(made_up(one) or (isinstance(one, ast.Constant) and one.value) for one in node.values)
+        return any(made_up(value) or (isinstance(value, ast.Constant) and value.value) for value in node.values)
     return isinstance(node, ast.JoinedStr | ast.BinOp | ast.IfExp | ast.Dict)
 
 
@@ -46,7 +46,7 @@ def offenders(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call):
             yield from (
-                f"{path.relative_to(SOURCE)}:{one.lineno}: {ast.unparse(one)}" for one in told(node) if made_up(one)
+                f"{path.relative_to(SOURCE)}:{row.lineno}: {ast.unparse(row)}" for row in told(node) if made_up(row)
             )
 
 
@@ -56,7 +56,7 @@ def spoken() -> list[Path]:
 
 def test_no_sentence_for_people_is_put_together_on_the_spot():
     assert len(spoken()) > 200
-    assert [one for path in spoken() for one in offenders(path)] == []
+    assert [offender for path in spoken() for offender in offenders(path)] == []
 
 
 def test_the_rule_sees_what_it_forbids(tmp_path):
@@ -64,6 +64,6 @@ def test_the_rule_sees_what_it_forbids(tmp_path):
         'NotFound(f"There is no {x}.")', 'Invalid.field("a", f"{x} is wrong.")', 'Conflict("a" + x)', 'Sentence("a %s" % x)',
         'Retry("{} is away.".format(x))', 'TooMany("a" if x else "b")', 'counted(f"{x}", "b", 1)',
     )  # fmt: skip
-    for one in bad:
-        (call,) = (node for node in ast.walk(ast.parse(one)) if isinstance(node, ast.Call) and told(node))
-        assert any(map(made_up, told(call))), one
+    for code in bad:
+        (call,) = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and told(node))
+        assert any(map(made_up, told(call))), code

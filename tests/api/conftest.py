@@ -54,8 +54,8 @@ class Answer:
 
     def cookie(self) -> str:
         """The session's cookie, as it is sent back."""
-        one = next(value for value in self.all("set-cookie") if value.startswith("area_session="))
-        return one.partition(";")[0]
+        row = next(value for value in self.all("set-cookie") if value.startswith("area_session="))
+        return row.partition(";")[0]
 
 
 @dataclass
@@ -98,12 +98,12 @@ class Client:
             body = orjson.dumps(json)
             headers.setdefault("content-type", "application/json")
         messages: list[dict[str, Any]] = []
-        given = [{"type": "http.request", "body": body, "more_body": False}]
+        provided = [{"type": "http.request", "body": body, "more_body": False}]
         forever = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            if given:
-                return given.pop()
+            if provided:
+                return provided.pop()
             await forever.wait()
             return {"type": "http.disconnect"}
 
@@ -111,11 +111,11 @@ class Client:
             messages.append(message)
 
         await self.app(self.scope(method, path, headers, params), receive, send)
-        start = next(one for one in messages if one["type"] == "http.response.start")
+        start = next(message for message in messages if message["type"] == "http.response.start")
         return Answer(
             start["status"],
             [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]],
-            b"".join(one.get("body", b"") for one in messages if one["type"] == "http.response.body"),
+            b"".join(message.get("body", b"") for message in messages if message["type"] == "http.response.body"),
         )
 
     async def get(self, path: str, **more: Any) -> Answer:
@@ -403,8 +403,8 @@ async def mailing(state: State, nobody: Client, post: Any) -> Mailing:
 def is_problem(answer, status: int) -> dict:
     assert answer.status == status, answer.body
     assert answer.header("content-type") == "application/problem+json"
-    found = answer.json()
-    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(found)
-    assert found["status"] == status
-    assert found["request_id"] == answer.header("x-request-id")
-    return found
+    result = answer.json()
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(result)
+    assert result["status"] == status
+    assert result["request_id"] == answer.header("x-request-id")
+    return result

@@ -28,12 +28,12 @@ class Mailing:
         delivery = Delivery(self.state)
         while await delivery.deliver():
             pass
-        found = []
-        for one in self.post.mails:
-            message = email.message_from_bytes(one.content, policy=policy.default)
+        results = []
+        for mail in self.post.mails:
+            message = email.message_from_bytes(mail.content, policy=policy.default)
             tokens = re.findall(r"\?token=([\w-]{43})(?=\s)", message.get_content())
-            found.append((one.recipients[0], message["Subject"], tokens[0] if tokens else ""))
-        return found
+            results.append((mail.recipients[0], message["Subject"], tokens[0] if tokens else ""))
+        return results
 
     async def register(self, name):
         form = {"email": f"{name}@example.org", "username": name, "password": PASSWORD}

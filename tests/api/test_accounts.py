@@ -81,7 +81,7 @@ async def test_what_can_not_be_registered_is_a_422_that_says_which_field(nobody,
     answer = await nobody.post(REGISTER, form("ann", **change))
     assert answer.status == 422
     assert answer.header("content-type") == "application/problem+json"
-    assert [(one["field"], word in one["message"]) for one in answer.json()["errors"]] == [(field, True)]
+    assert [(error["field"], word in error["message"]) for error in answer.json()["errors"]] == [(field, True)]
 
 
 async def test_72_bytes_are_not_cut_off(nobody):
@@ -110,31 +110,31 @@ async def test_registration_can_be_closed_but_for_the_first(state, nobody):
 
 async def test_an_invitation_lets_one_in_once(state, people, nobody):
     state.settings = state.settings.model_copy(update={"registration": "invite"})
-    made = (await people.admin.post("/api/admin/invitations", {"days": 1})).json()
+    created = (await people.admin.post("/api/admin/invitations", {"days": 1})).json()
     assert (await nobody.post(REGISTER, form("carl"))).status == 403
     assert (await nobody.post(REGISTER, form("carl", invitation="area_i_wrong"))).status == 403
     answers = await asyncio.gather(
-        *(nobody.post(REGISTER, form(name, invitation=made["token"])) for name in ("carl", "dora", "emil"))
+        *(nobody.post(REGISTER, form(name, invitation=created["token"])) for name in ("carl", "dora", "emil"))
     )
     assert sorted(answer.status for answer in answers) == [201, 403, 403]
     listed = (await people.admin.get("/api/admin/invitations")).json()["items"]
-    assert [one["used_at"] is not None for one in listed] == [True]
-    assert made["token"] not in str(listed)
+    assert [row["used_at"] is not None for row in listed] == [True]
+    assert created["token"] not in str(listed)
     other = (await people.admin.post("/api/admin/invitations", {})).json()
     assert (await people.admin.delete(f"/api/admin/invitations/{other['item']['id']}")).status == 204
     assert (await nobody.post(REGISTER, form("fred", invitation=other["token"]))).status == 403
 
 
 async def test_tokens_are_kept_hashed_and_never_listed(people, state):
-    made = (await people.user.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()
+    answer = (await people.user.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()
     async with state.database.sessions() as session:
         stored = str((await session.execute(text("select * from access_tokens"))).all())
-    for token in (made["token"], people.user.token):
+    for token in (answer["token"], people.user.token):
         assert token not in stored
-    assert (await people.user.as_(made["token"]).get("/api/me")).status == 200
+    assert (await people.user.as_(answer["token"]).get("/api/me")).status == 200
     for path in ("/api/me/tokens", "/api/me/sessions"):
         body = (await people.user.get(path)).body.decode()
-        assert made["token"] not in body
+        assert answer["token"] not in body
         assert people.user.token not in body
     [listed] = (await people.user.get("/api/me/tokens")).json()["items"]
     assert listed["name"] == "script"
@@ -142,11 +142,11 @@ async def test_tokens_are_kept_hashed_and_never_listed(people, state):
 
 
 async def test_an_api_token_can_not_make_what_outlives_it(people):
-    made = (await people.user.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()
-    script = people.user.as_(made["token"])
+    answer = (await people.user.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()
+    script = people.user.as_(answer["token"])
     for method, path, body in (
         ("POST", "/api/me/tokens", {"name": "second"}),
-        ("DELETE", f"/api/me/tokens/{made['item']['id']}", None),
+        ("DELETE", f"/api/me/tokens/{answer['item']['id']}", None),
         ("POST", "/api/me/password", {"current_password": PASSWORD, "new_password": "another password"}),
         ("PATCH", "/api/me", {"username": "eve"}),
         ("DELETE", "/api/me", {"password": PASSWORD}),
@@ -154,7 +154,7 @@ async def test_an_api_token_can_not_make_what_outlives_it(people):
         ("POST", "/api/auth/logout", None),
     ):
         assert (await script.request(method, path, json=body)).status == 403, path
-    assert (await people.user.delete(f"/api/me/tokens/{made['item']['id']}")).status == 204
+    assert (await people.user.delete(f"/api/me/tokens/{answer['item']['id']}")).status == 204
     assert (await script.get("/api/me")).status == 401
 
 
@@ -174,8 +174,8 @@ async def test_a_token_ends_when_it_says(people, state):
             await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "expires_at": wrong})
         ).status == 422
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    made = (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "expires_at": soon})).json()
-    script = people.user.as_(made["token"])
+    answer = (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "expires_at": soon})).json()
+    script = people.user.as_(answer["token"])
     assert (await script.get("/api/me")).status == 200
     async with state.database.transaction() as session:
         await session.execute(text("update access_tokens set expires_at = now() where kind = 'api'"))
@@ -213,9 +213,9 @@ async def test_sessions_are_listed_and_ended_one_by_one_or_all_others(people, no
     third = people.user.as_((await log_in(nobody, "user")).json()["token"])
     items = (await second.get("/api/me/sessions")).json()["items"]
     assert len(items) == 3
-    current = [one["id"] for one in items if one["current"]]
+    current = [item["id"] for item in items if item["current"]]
     assert len(current) == 1
-    others = [one["id"] for one in (await third.get("/api/me/sessions")).json()["items"] if one["current"]]
+    others = [item["id"] for item in (await third.get("/api/me/sessions")).json()["items"] if item["current"]]
     assert (await people.other.delete(f"/api/me/sessions/{others[0]}")).status == 404
     assert (await second.delete(f"/api/me/sessions/{others[0]}")).status == 204
     assert (await third.get("/api/me")).status == 401
@@ -243,7 +243,7 @@ async def test_a_new_password_ends_other_sessions_and_keeps_api_tokens(people, n
     assert (long.status, long.json()["errors"][0]["field"]) == (422, "new_password")
     done = await people.user.post("/api/me/password", {**change, "current_password": PASSWORD})
     assert done.status == 204
-    assert [(await one.get("/api/me")).status for one in (people.user, other, script)] == [200, 401, 200]
+    assert [(await person.get("/api/me")).status for person in (people.user, other, script)] == [200, 401, 200]
     assert (await log_in(nobody, "user")).status == 401
     assert (await log_in(nobody, "user", "another password")).status == 200
 
@@ -332,7 +332,7 @@ async def test_an_admin_deletes_others_only(people):
 async def test_two_admins_can_not_leave_at_the_same_time(people):
     await people.admin.patch(f"/api/admin/users/{people.ids['user']}", {"is_admin": True})
     answers = await asyncio.gather(
-        *(one.delete("/api/me", {"password": PASSWORD}) for one in (people.admin, people.user))
+        *(person.delete("/api/me", {"password": PASSWORD}) for person in (people.admin, people.user))
     )
     assert sorted(answer.status for answer in answers) == [204, 409]
 
@@ -361,9 +361,9 @@ async def test_the_scope_of_a_token(people):
     assert (await make(people.user, scope="read")).json()["item"]["scope"] == "read"
     assert (await make(people.user, scope="admin")).json()["errors"][0]["field"] == "scope"
     assert (await make(people.user, scope="all")).status == 422
-    made = (await make(people.admin, scope="admin")).json()
-    assert made["item"]["scope"] == "admin"
-    script = people.admin.as_(made["token"])
+    created = (await make(people.admin, scope="admin")).json()
+    assert created["item"]["scope"] == "admin"
+    script = people.admin.as_(created["token"])
     assert (await script.get("/api/admin/users")).status == 200
     await people.admin.patch(f"/api/admin/users/{people.ids['other']}", {"is_admin": True})
     await people.other.patch(f"/api/admin/users/{people.ids['admin']}", {"is_admin": False})
@@ -373,8 +373,8 @@ async def test_the_scope_of_a_token(people):
 
 
 async def test_a_token_says_which_scope_it_lacks(people):
-    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "scope": "read"})
-    answer = await people.user.as_(made.json()["token"]).post("/api/areas", {})
+    created = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "scope": "read"})
+    answer = await people.user.as_(created.json()["token"]).post("/api/areas", {})
     assert (answer.status, answer.json()["detail"]) == (
         403,
         "This API token can't do this. It has the scope read; this needs manage.",
@@ -382,8 +382,8 @@ async def test_a_token_says_which_scope_it_lacks(people):
 
 
 async def test_an_api_token_is_no_cookie(people, nobody):
-    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
-    token = made.json()["token"]
+    created = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    token = created.json()["token"]
     cookie = {"cookie": f"area_session={token}", "sec-fetch-site": "same-origin"}
     assert (await nobody.get("/api/me", headers=cookie)).status == 401
     assert (await nobody.get("/api/me", headers={"authorization": f"Bearer {token}"})).status == 200
@@ -393,19 +393,19 @@ async def test_an_api_token_is_no_cookie(people, nobody):
 
 async def test_sign_out_everywhere(people, nobody):
     second = people.user.as_((await log_in(nobody, "user")).json()["token"])
-    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
-    script = people.user.as_(made.json()["token"])
+    created = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    script = people.user.as_(created.json()["token"])
     answer = await people.user.post("/api/me/sign-out-everywhere", {})
     assert answer.json() == {"sessions": 1, "tokens": 0}
-    assert [(await one.get("/api/me")).status for one in (people.user, second, script)] == [200, 401, 200]
+    assert [(await person.get("/api/me")).status for person in (people.user, second, script)] == [200, 401, 200]
     answer = await people.user.post("/api/me/sign-out-everywhere", {"tokens": True})
     assert answer.json() == {"sessions": 0, "tokens": 1}
-    assert [(await one.get("/api/me")).status for one in (people.user, script, people.other)] == [200, 401, 200]
+    assert [(await person.get("/api/me")).status for person in (people.user, script, people.other)] == [200, 401, 200]
 
 
 async def test_a_new_password_revokes_tokens_if_that_is_wanted(people):
-    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
-    script = people.user.as_(made.json()["token"])
+    created = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    script = people.user.as_(created.json()["token"])
     change = {"current_password": PASSWORD, "new_password": "correct horse staple"}
     assert (await people.user.post("/api/me/password", change)).status == 204
     assert (await script.get("/api/me")).status == 200
@@ -420,11 +420,11 @@ async def test_a_disabled_account_is_out_at_once(people, nobody):
     )
     path = f"/api/admin/users/{people.ids['user']}"
     assert (await people.admin.patch(path, {"is_active": False})).json()["is_active"] is False
-    assert [(await one.get("/api/me")).status for one in (people.user, script)] == [401, 401]
+    assert [(await person.get("/api/me")).status for person in (people.user, script)] == [401, 401]
     assert (await log_in(nobody, "user")).status == 403
     assert (await log_in(nobody, "user", "wrong password")).status == 401  # told only to whom it concerns
     await people.admin.patch(path, {"is_active": True})
-    assert [(await one.get("/api/me")).status for one in (people.user, script)] == [401, 200]
+    assert [(await person.get("/api/me")).status for person in (people.user, script)] == [401, 200]
     assert (await log_in(nobody, "user")).status == 200
 
 
@@ -435,17 +435,17 @@ async def test_an_admin_resets_a_password_which_ends_everything(people, nobody):
     path = f"/api/admin/users/{people.ids['user']}"
     assert (await people.admin.patch(path, {"password": "x" * 73})).status == 422
     assert (await people.admin.patch(path, {"password": "given by admin"})).status == 200
-    assert [(await one.get("/api/me")).status for one in (people.user, script)] == [401, 401]
+    assert [(await person.get("/api/me")).status for person in (people.user, script)] == [401, 401]
     assert (await log_in(nobody, "user", "given by admin")).status == 200
     assert (await people.admin.patch("/api/admin/users/999999", {"is_active": False})).status == 404
 
 
 async def test_admins_find_accounts(people):
-    found = (await people.admin.get("/api/admin/users", params={"q": "USER"})).json()["items"]
-    assert [one["username"] for one in found] == ["user"]
+    items = (await people.admin.get("/api/admin/users", params={"q": "USER"})).json()["items"]
+    assert [row["username"] for row in items] == ["user"]
     first = (await people.admin.get("/api/admin/users", params={"limit": 2})).json()
     rest = (await people.admin.get("/api/admin/users", params={"limit": 2, "cursor": first["next_cursor"]})).json()
-    assert [one["username"] for one in first["items"] + rest["items"]] == ["other", "user", "admin"]
+    assert [item["username"] for item in first["items"] + rest["items"]] == ["other", "user", "admin"]
     assert rest["next_cursor"] is None
     assert (await people.admin.get("/api/admin/users", params={"q": "%"})).json()["items"] == []
 
@@ -455,7 +455,7 @@ async def test_what_happened_stands_in_the_audit_without_secrets(people, nobody)
     await log_in(nobody, "user", "wrong password!")
     await people.user.post("/api/me/password", {"current_password": PASSWORD, "new_password": "another password"})
     entries = (await people.admin.get("/api/admin/audit")).json()["items"]
-    actions = [one["action"] for one in entries]
+    actions = [entry["action"] for entry in entries]
     assert actions[:2] == ["account.password_changed", "login.failed"]
     assert entries[1]["address"] == "192.0.2.1"
     assert entries[1]["subject"] == f"user {people.ids['user']}"
@@ -463,7 +463,7 @@ async def test_what_happened_stands_in_the_audit_without_secrets(people, nobody)
     assert "wrong password!" not in str(entries)
     assert PASSWORD not in str(entries)
     failed = (await people.admin.get("/api/admin/audit", params={"action": "login."})).json()["items"]
-    assert {one["action"] for one in failed} == {"login.failed"}
+    assert {run["action"] for run in failed} == {"login.failed"}
 
 
 # Limits
@@ -560,7 +560,7 @@ async def test_purge_deletes_what_has_run_out(people, state):
 
 async def test_a_browser_gets_a_cookie_that_pages_can_not_read(nobody):
     answer = await nobody.post(REGISTER, form("ann"))
-    cookie = next(one for one in answer.all("set-cookie"))
+    cookie = next(row for row in answer.all("set-cookie"))
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert "Path=/" in cookie
@@ -596,10 +596,10 @@ async def test_a_cookie_changes_something_only_for_our_own_pages(people, nobody,
 
 
 async def test_a_foreign_page_can_not_log_a_browser_in(people, nobody):
-    given = {"login": "user", "password": PASSWORD}
-    assert (await nobody.post(LOGIN, given, headers={"origin": "https://evil.example"})).status == 403
+    provided = {"login": "user", "password": PASSWORD}
+    assert (await nobody.post(LOGIN, provided, headers={"origin": "https://evil.example"})).status == 403
     assert (await nobody.post(REGISTER, form("eve"), headers={"sec-fetch-site": "cross-site"})).status == 403
-    assert (await nobody.post(LOGIN, given, headers={"origin": "http://testserver.localhost"})).status == 200
+    assert (await nobody.post(LOGIN, provided, headers={"origin": "http://testserver.localhost"})).status == 200
 
 
 async def test_a_wrong_header_goes_before_a_right_cookie(people, nobody):

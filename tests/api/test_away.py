@@ -94,7 +94,7 @@ async def ask(app, path, method="GET"):
         "client": ("192.0.2.1", 1),
     }
     await app(scope, receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(one.get("body", b"") for one in sent[1:])
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
 
 
 async def test_the_api_says_when_to_come_again(people, monkeypatch, away):

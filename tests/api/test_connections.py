@@ -44,17 +44,17 @@ async def test_it_is_tried_then_kept_encrypted_and_bound_to_its_place(people, st
         with pytest.raises(Exception, match="another place"):
             state.keyring.decrypt(row.oauth_token, elsewhere)
     async with state.database.sessions() as session:
-        kept = await connections.credential(session, state.keyring, state.registry, user_id, "locker")
-        assert kept is not None
-        assert (kept.host, kept.port, kept.password.get_secret_value()) == ("locker.example.org", 4000, SECRET)
+        stored = await connections.credential(session, state.keyring, state.registry, user_id, "locker")
+        assert stored is not None
+        assert (stored.host, stored.port, stored.password.get_secret_value()) == ("locker.example.org", 4000, SECRET)
         assert (
             await connections.credential(session, state.keyring, state.registry, people.ids["other"], "locker") is None
         )
 
 
 async def test_nothing_of_it_comes_out_through_any_door(people, nobody):
-    given = {**DOOR, "host": "host-that-nobody-sees.example.org", "login": "login-that-nobody-sees"}
-    answers = [await people.user.post(PATH, given)]
+    provided = {**DOOR, "host": "host-that-nobody-sees.example.org", "login": "login-that-nobody-sees"}
+    answers = [await people.user.post(PATH, provided)]
     await people.user.post("/api/areas", AREA)
     document = (await nobody.get("/api/openapi.json")).json()
     for path, operations in document["paths"].items():
@@ -98,11 +98,11 @@ async def test_what_is_wrong_is_said_without_the_password_and_nothing_is_kept(
 
 async def test_wrong_fields_are_named_and_what_was_typed_is_not_repeated(people):
     answer = await people.user.post(PATH, {"host": "h" * 201, "port": 70000, "passwrod": SECRET})
-    assert {one["field"] for one in answer.json()["errors"]} == {"passwrod"}
+    assert {error["field"] for error in answer.json()["errors"]} == {"passwrod"}
     assert 'did you mean "password"' in answer.json()["detail"]
     answer = await people.user.post(PATH, {"host": "h" * 201, "port": 70000, "password": [SECRET]})
     assert answer.status == 422
-    assert {one["field"] for one in answer.json()["errors"]} == {"host", "port", "login", "password"}
+    assert {error["field"] for error in answer.json()["errors"]} == {"host", "port", "login", "password"}
     assert SECRET not in answer.body.decode()
 
 
@@ -117,9 +117,9 @@ async def test_services_without_a_connection_and_unknown_ones_are_404(people):
 
 
 async def test_the_list_shows_the_form_and_how_it_fares(people):
-    [one] = (await people.user.get("/api/connections")).json()["items"]
-    assert (one["service"], one["connected"], one["status"]) == ("locker", False, None)
-    form = {field["name"]: field for field in one["fields"]}
+    [connection] = (await people.user.get("/api/connections")).json()["items"]
+    assert (connection["service"], connection["connected"], connection["status"]) == ("locker", False, None)
+    form = {field["name"]: field for field in connection["fields"]}
     assert form["password"]["secret"] is True
     assert form["password"]["default"] is None
     assert form["port"]["default"] == 4000
@@ -163,7 +163,7 @@ async def test_reconnecting_makes_an_expired_connection_work_and_says_so(people,
     assert (await people.user.get(PATH)).json()["status"] == "expired"
     heard: list[str] = []
     listening = await asyncpg.connect(state.database.dsn)
-    await listening.add_listener("connection_changed", lambda *given: heard.append(given[3]))
+    await listening.add_listener("connection_changed", lambda *provided: heard.append(provided[3]))
     await people.user.post(PATH, DOOR)
     await listening.execute("select 1")
     await listening.close()
@@ -212,10 +212,10 @@ async def test_rotation_encrypts_everything_with_the_first_key(people, state):
         "action": {"component": "hall.rung", "parameters": {"code": "c0de-of-bell"}},
         "reaction": AREA["reaction"],
     }
-    made = (await people.user.post("/api/areas", webhook)).json()
-    assert made["webhook_url"]
+    answer = (await people.user.post("/api/areas", webhook)).json()
+    assert answer["webhook_url"]
     changed = {"action": {"component": "hall.rung", "parameters": {"code": "c0de-again"}}}
-    assert (await people.user.patch(f"/api/areas/{made['id']}", changed)).status == 200
+    assert (await people.user.patch(f"/api/areas/{answer['id']}", changed)).status == 200
     text_that_looks_encrypted = {
         "name": "plain",
         "action": AREA["action"],
@@ -238,8 +238,8 @@ async def test_rotation_encrypts_everything_with_the_first_key(people, state):
     only_new = Keyring(["a-newer-key-of-more-than-32-characters"])
     state.keyring = only_new
     assert (await people.user.post(f"{PATH}/test")).json()["works"] is True
-    shown = (await people.user.get(f"/api/areas/{made['id']}")).json()
-    assert shown["webhook_url"] == made["webhook_url"]
+    shown = (await people.user.get(f"/api/areas/{answer['id']}")).json()
+    assert shown["webhook_url"] == answer["webhook_url"]
     assert (await people.user.get("/api/areas")).status == 200
 
 
@@ -251,14 +251,14 @@ async def test_the_real_mail_service_says_what_is_wrong(people, state):
 
     async with state.database.transaction() as session:
         await catalog.sync(session, state.registry)
-    given = {"imap_host": "localhost", "imap_port": 1, "imap_security": "none", "login": "ann", "password": SECRET}
-    answer = await people.user.post("/api/connections/email", given)
+    provided = {"imap_host": "localhost", "imap_port": 1, "imap_security": "none", "login": "ann", "password": SECRET}
+    answer = await people.user.post("/api/connections/email", provided)
     assert answer.status == 422
     assert "localhost" in answer.json()["detail"]
     assert "AREA_ALLOW_PRIVATE_NETWORK" in answer.json()["detail"]
     guard = state.settings.model_copy(update={"allow_private_network": "localhost"}).guard()
     state.guard, state.client = guard, HttpClient(guard)
-    answer = await people.user.post("/api/connections/email", given)
+    answer = await people.user.post("/api/connections/email", provided)
     assert answer.status == 422
     assert SECRET not in answer.body.decode()
     assert "localhost" in answer.json()["detail"]

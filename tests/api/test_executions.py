@@ -92,14 +92,14 @@ async def test_only_ones_own_are_listed_newest_first_page_by_page(people, areas,
             await people.user.get("/api/executions", params={"limit": 3} | ({"cursor": cursor} if cursor else {}))
         ).json()
         assert len(page["items"]) == size
-        seen += [one["id"] for one in page["items"]]
+        seen += [item["id"] for item in page["items"]]
         cursor = page["next_cursor"]
     assert cursor is None
     assert seen == mine[::-1]
-    one = (await people.user.get("/api/executions")).json()["items"][0]
-    assert one["area_name"] == "of user"
-    assert one["started_at"].endswith("Z")
-    assert "trigger_data" not in one
+    run = (await people.user.get("/api/executions")).json()["items"][0]
+    assert run["area_name"] == "of user"
+    assert run["started_at"].endswith("Z")
+    assert "trigger_data" not in run
 
 
 async def test_pages_stay_whole_while_new_ones_come(people, areas, put):
@@ -107,7 +107,7 @@ async def test_pages_stay_whole_while_new_ones_come(people, areas, put):
     page = (await people.user.get("/api/executions", params={"limit": 2})).json()
     await put(areas["user"])
     rest = (await people.user.get("/api/executions", params={"limit": 2, "cursor": page["next_cursor"]})).json()
-    assert [one["id"] for one in page["items"] + rest["items"]] == first[::-1]
+    assert [item["id"] for item in page["items"] + rest["items"]] == first[::-1]
 
 
 @pytest.mark.parametrize("cursor", ["x", "eyJ", "1", "MTIz.AAAA", "é", "\x00"])
@@ -135,7 +135,7 @@ async def test_filters(people, areas, put):
     async def ids(**params: Any) -> list[int]:
         answer = await people.user.get("/api/executions", params=params)
         assert answer.status == 200, answer.body
-        return [one["id"] for one in answer.json()["items"]]
+        return [item["id"] for item in answer.json()["items"]]
 
     assert await ids(area_id=second) == [other]
     assert await ids(area_id=areas["other"]) == []
@@ -182,13 +182,13 @@ async def test_one_execution_opened(people, areas, put, keep):
         ],
     }
     await keep(number, record)
-    one = (await people.user.get(f"/api/executions/{number}")).json()
-    assert one["trigger_data"] == {"title": "umbrella"}
-    assert one["result"] == {"ok": True}
-    assert one["parameters"] == {"item": "umbrella"}
-    assert one["attempts"] == [{"at": "2026-11-23T09:00:00Z", "error": "busy", "ms": 12, "interrupted": False}]
-    assert one["version"] == 1
-    assert "succeeded" not in one
+    answer = (await people.user.get(f"/api/executions/{number}")).json()
+    assert answer["trigger_data"] == {"title": "umbrella"}
+    assert answer["result"] == {"ok": True}
+    assert answer["parameters"] == {"item": "umbrella"}
+    assert answer["attempts"] == [{"at": "2026-11-23T09:00:00Z", "error": "busy", "ms": 12, "interrupted": False}]
+    assert answer["version"] == 1
+    assert "succeeded" not in answer
     assert (await people.user.get("/api/executions")).json()["items"][0]["attempts"] == 1
     assert (await people.other.get(f"/api/executions/{number}")).status == 404
     assert (await people.admin.get(f"/api/executions/{number}")).status == 404
@@ -240,13 +240,13 @@ async def test_notices_are_read_one_by_one_or_all(people, state):
                 {"user": people.ids["user"], "title": f"n{number}"},
             )
     page = (await people.user.get("/api/notices", params={"limit": 3})).json()
-    assert [one["title"] for one in page["items"]] == ["n3", "n2", "n1"]
+    assert [item["title"] for item in page["items"]] == ["n3", "n2", "n1"]
     assert page["unread"] == 4
-    ids = [one["id"] for one in page["items"]]
+    ids = [item["id"] for item in page["items"]]
     assert (await people.other.post("/api/notices/read", {"ids": ids})).json() == {"unread": 0}
     assert (await people.user.post("/api/notices/read", {"ids": ids[:1]})).json() == {"unread": 3}
     unread = (await people.user.get("/api/notices", params={"unread": "true"})).json()["items"]
-    assert [one["title"] for one in unread] == ["n2", "n1", "n0"]
+    assert [notice["title"] for notice in unread] == ["n2", "n1", "n0"]
     assert (await people.user.post("/api/notices/read", {})).json() == {"unread": 0}
     assert (await people.user.post("/api/notices/read", {"ids": [0]})).status == 422
 

@@ -72,7 +72,7 @@ async def send(client, path, form, **headers):
 
 
 async def test_no_form_is_a_500(pages, people, things, state):
-    found = []
+    results = []
     for path in paths(pages):
         address = path
         for name, value in PLACES.items():
@@ -85,13 +85,13 @@ async def test_no_form_is_a_500(pages, people, things, state):
                     cookie = {"cookie": f"area_session={token}"}
                     answer = await send(Client(pages), address, form, **cookie, **more)
                     if answer.status >= 500:
-                        found.append((path, form, more, who, answer.status))
+                        results.append((path, form, more, who, answer.status))
                     if path == "/sign-out":
                         people = people.__class__(
-                            **{one: await again(state, people, one) for one in ("admin", "user", "other")},
+                            **{text: await again(state, people, text) for text in ("admin", "user", "other")},
                             ids=people.ids,
                         )
-    assert not found, found
+    assert not results, results
 
 
 async def again(state, people, who):

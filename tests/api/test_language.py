@@ -26,22 +26,28 @@ async def test_nobody_is_answered_in_what_they_accept(nobody):
     assert is_problem(english, 404)["detail"] == "Nothing exists at this address."
     assert english.header("content-language") == "en"
     refused = await nobody.post("/api/auth/login", {"login": 1}, headers=FRENCH)
-    fields = {one["field"]: one["message"] for one in is_problem(refused, 422)["errors"]}
+    fields = {error["field"]: error["message"] for error in is_problem(refused, 422)["errors"]}
     assert fields["login"] == "La valeur doit être un texte"
     assert fields["password"] == "Champ obligatoire"
 
 
 async def test_the_users_choice_goes_before_what_is_accepted(francophone):
     answer = await francophone.get("/api/areas/4242", headers={"accept-language": "en"})
-    found = is_problem(answer, 404)
-    assert (found["detail"], found["title"], found["code"]) == ("L’AREA 4242 n’existe pas.", "Introuvable", "not-found")
+    result = is_problem(answer, 404)
+    assert (result["detail"], result["title"], result["code"]) == (
+        "L’AREA 4242 n’existe pas.",
+        "Introuvable",
+        "not-found",
+    )
     assert answer.header("content-language") == "fr"
     assert answer.header("vary") is None, "it depends on who asks alone"
 
 
 async def create(user, *, action=None, reaction=None):
-    wanted = {"name": "x", "action": FOUND | (action or {}), "reaction": SAY | (reaction or {})}
-    return {one["field"]: one["message"] for one in is_problem(await user.post("/api/areas", wanted), 422)["errors"]}
+    expected = {"name": "x", "action": FOUND | (action or {}), "reaction": SAY | (reaction or {})}
+    return {
+        error["field"]: error["message"] for error in is_problem(await user.post("/api/areas", expected), 422)["errors"]
+    }
 
 
 async def test_fields_of_an_area(francophone):
@@ -69,14 +75,14 @@ async def test_fields_of_an_area(francophone):
 
 async def test_conflicts_and_limits(francophone, monkeypatch):
     form = {"name": "x", "action": FOUND, "reaction": SAY}
-    made = await francophone.post("/api/areas", form)
-    assert made.status == 201, made.body
-    conflict = await francophone.post(f"/api/areas/{made.json()['id']}/renew-address")
+    created = await francophone.post("/api/areas", form)
+    assert created.status == 201, created.body
+    conflict = await francophone.post(f"/api/areas/{created.json()['id']}/renew-address")
     assert is_problem(conflict, 409)["detail"] == "L’action de cette AREA n’a pas d’adresse de webhook."
     monkeypatch.setattr(areas, "MAX_STORED", 10)
     long = form | {"reaction": SAY | {"parameters": {"item": "y" * 5000}}}
-    found = is_problem(await francophone.post("/api/areas", long), 429)
-    assert found["detail"].startswith("Les paramètres de vos AREA dépasseraient 10 caractères.")
+    result = is_problem(await francophone.post("/api/areas", long), 429)
+    assert result["detail"].startswith("Les paramètres de vos AREA dépasseraient 10 caractères.")
 
 
 async def test_a_dry_run_says_why_not(francophone):

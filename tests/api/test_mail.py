@@ -46,9 +46,9 @@ async def test_confirmations_are_limited_for_the_address_and_for_who_asks(mailin
 
 async def test_a_forgotten_password_is_set_anew_once(mailing):
     person = await mailing.confirmed("ann")
-    made = await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})
-    assert made.status == 201, made.body
-    script = mailing.nobody.as_(made.json()["token"])
+    created = await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})
+    assert created.status == 201, created.body
+    script = mailing.nobody.as_(created.json()["token"])
     assert [mail[0] for mail in await mailing.deliver()] == ["ann@example.org"], "a new token is told to its owner"
     known = await mailing.nobody.post(FORGOT, {"email": "Ann@example.org"})
     unknown = await mailing.nobody.post(FORGOT, {"email": "nobody@example.org"})
@@ -62,7 +62,7 @@ async def test_a_forgotten_password_is_set_anew_once(mailing):
     assert (await mailing.nobody.post("/api/auth/login", {"login": "ann", "password": PASSWORD})).status == 401
     assert (await mailing.nobody.post("/api/auth/login", {"login": "ann", "password": NEW})).status == 200
     assert (await mailing.nobody.post(RESET, {"token": token, "new_password": PASSWORD})).status == 410
-    assert [one[:2] for one in await mailing.deliver()] == [("ann@example.org", "Your password was changed")]
+    assert [letter[:2] for letter in await mailing.deliver()] == [("ann@example.org", "Your password was changed")]
     (entry,) = await mailing.rows("select user_id from audit where action = 'account.password_reset'")
     assert entry["user_id"] is not None
 
@@ -125,18 +125,18 @@ async def test_resets_are_limited_and_lock_nobody_out(mailing):
 
 async def test_a_change_of_address_is_confirmed_at_the_new_one_and_told_at_the_old_one(mailing):
     person = await mailing.confirmed("ann")
-    wanted = {"email": "New@example.org", "password": PASSWORD}
-    assert (await person.patch("/api/me", wanted)).json()["email"] == "ann@example.org"
+    expected = {"email": "New@example.org", "password": PASSWORD}
+    assert (await person.patch("/api/me", expected)).json()["email"] == "ann@example.org"
     assert (await person.get("/api/me/email")).json()["pending"] == "new@example.org"
-    told, asked = await mailing.deliver()
-    assert told[:2] == ("ann@example.org", "Your e-mail address is about to change")
-    assert asked[:2] == ("new@example.org", "Confirm your new e-mail address")
-    assert (await mailing.submit("/confirm-email", token=asked[2])).status == 200
+    letter, request = await mailing.deliver()
+    assert letter[:2] == ("ann@example.org", "Your e-mail address is about to change")
+    assert request[:2] == ("new@example.org", "Confirm your new e-mail address")
+    assert (await mailing.submit("/confirm-email", token=request[2])).status == 200
     now = (await person.get("/api/me/email")).json()
     assert (now["email"], now["confirmed"], now["pending"]) == ("new@example.org", True, None)
-    assert (await mailing.pages.get("/undo-email-change", params={"token": told[2]})).status == 200
+    assert (await mailing.pages.get("/undo-email-change", params={"token": letter[2]})).status == 200
     assert (await person.get("/api/me")).status == 200, "to open the link changes nothing"
-    assert (await mailing.nobody.post(UNDO, {"token": told[2]})).json() == {"email": "ann@example.org"}
+    assert (await mailing.nobody.post(UNDO, {"token": letter[2]})).json() == {"email": "ann@example.org"}
     assert (await person.get("/api/me")).status == 401, "whoever changed it is out"
     (user,) = await mailing.rows("select email from users")
     assert user["email"] == "ann@example.org"
@@ -144,18 +144,18 @@ async def test_a_change_of_address_is_confirmed_at_the_new_one_and_told_at_the_o
 
 async def test_a_change_can_be_stopped_before_it_is_done(mailing):
     person = await mailing.confirmed("ann")
-    wanted = {"email": "new@example.org", "password": PASSWORD}
+    expected = {"email": "new@example.org", "password": PASSWORD}
     for stop in ("undo", "keep"):
         await mailing.rows("delete from outgoing_mail")
         answer = await mailing.nobody.post("/api/auth/login", {"login": "ann", "password": PASSWORD})
         person = mailing.nobody.as_(answer.json()["token"])
-        await person.patch("/api/me", wanted)
-        told, asked = await mailing.deliver()
+        await person.patch("/api/me", expected)
+        letter, request = await mailing.deliver()
         if stop == "undo":
-            assert (await mailing.submit("/undo-email-change", token=told[2])).status == 200
+            assert (await mailing.submit("/undo-email-change", token=letter[2])).status == 200
         else:
             assert (await person.delete("/api/me/email/change")).status == 204
-        assert (await mailing.nobody.post(CONFIRM, {"token": asked[2]})).status == 410
+        assert (await mailing.nobody.post(CONFIRM, {"token": request[2]})).status == 410
         (user,) = await mailing.rows("select email from users")
         assert user["email"] == "ann@example.org"
 
@@ -164,15 +164,15 @@ async def test_a_change_tells_nobody_who_has_an_address(mailing):
     await mailing.confirmed("bob")
     person = await mailing.confirmed("ann")
     assert (await person.patch("/api/me", {"email": "bob@example.org", "password": PASSWORD})).status == 200
-    _, asked = await mailing.deliver()
-    assert (await mailing.nobody.post(CONFIRM, {"token": asked[2]})).status == 409
+    _, request = await mailing.deliver()
+    assert (await mailing.nobody.post(CONFIRM, {"token": request[2]})).status == 409
 
 
 async def test_an_unconfirmed_address_is_not_told_of_its_change(mailing):
     person = await mailing.register("victim")
     await mailing.deliver()
     await person.patch("/api/me", {"email": "new@example.org", "password": PASSWORD})
-    assert [one[0] for one in await mailing.deliver()] == ["new@example.org"]
+    assert [letter[0] for letter in await mailing.deliver()] == ["new@example.org"]
 
 
 async def test_the_link_of_a_mail_ends_notices(mailing):

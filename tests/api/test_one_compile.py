@@ -29,19 +29,19 @@ ONCE = {"compiled": 1, "components": 2}
 @pytest.fixture
 def counted(state, monkeypatch):
     """How many plans were made, and how many components were looked up by name."""
-    found = Counter()
+    counter = Counter()
 
     class Plan(plans.Plan):
         def __init__(self, *args, **kwargs):
-            found["compiled"] += 1
+            counter["compiled"] += 1
             super().__init__(*args, **kwargs)
 
     def look(_connection, _cursor, statement, *_):
-        found["components"] += "FROM components JOIN services" in statement and "components.name =" in statement
+        counter["components"] += "FROM components JOIN services" in statement and "components.name =" in statement
 
     monkeypatch.setattr(plans, "Plan", Plan)
     event.listen(state.database.engine.sync_engine, "before_cursor_execute", look)
-    yield lambda: {name: found.pop(name, 0) for name in ONCE}
+    yield lambda: {name: counter.pop(name, 0) for name in ONCE}
     event.remove(state.database.engine.sync_engine, "before_cursor_execute", look)
 
 
@@ -90,16 +90,16 @@ async def test_a_save_enters_eight_rooms(send, monkeypatch):
         if name.startswith("area."):
             entered.add(name.split(".")[1])
 
-    async def read(*given):
+    async def read(*provided):
         sys.setprofile(look)
-        return await unwatched(*given)
+        return await unwatched(*provided)
 
     unwatched = editor.read
     monkeypatch.setattr(editor, "read", read)
     where = "/areas/new"
-    for item in ("{{title}}", "other"):
+    for text in ("{{title}}", "other"):
         try:
-            where = await send("save", where.rpartition("/")[2], **{"r.item": item})
+            where = await send("save", where.rpartition("/")[2], **{"r.item": text})
         finally:
             sys.setprofile(None)
         assert re.fullmatch(r"/areas/\d+", where)

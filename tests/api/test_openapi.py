@@ -48,12 +48,16 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
 def map_body(context: Any, body: Any) -> Any:
     """Likewise for what an AREA is made of, a connection, a log-in."""
     if isinstance(body, dict):
-        for one in (body, body.get("area"), *(body.get("areas") or () if isinstance(body.get("areas"), list) else ())):
-            if isinstance(one, dict) and len(str(one)) % 3:
+        for part_of in (
+            body,
+            body.get("area"),
+            *(body.get("areas") or () if isinstance(body.get("areas"), list) else ()),
+        ):
+            if isinstance(part_of, dict) and len(str(part_of)) % 3:
                 for part, known in (("action", "hall.rung"), ("reaction", "hall.say")):
-                    if isinstance(one.get(part), dict):
-                        one[part]["component"] = known
-                        one[part]["parameters"] = {"item": "x"} if part == "reaction" else {}
+                    if isinstance(part_of.get(part), dict):
+                        part_of[part]["component"] = known
+                        part_of[part]["parameters"] = {"item": "x"} if part == "reaction" else {}
         if context.operation.path == "/api/connections/{service}" and len(body) % 2:
             body = {"host": "h", "login": "l", "password": "p"} | {
                 str(key): value for key, value in list(body.items())[:1]
@@ -110,15 +114,15 @@ async def token(world: Database, make_state: Any) -> str:
         await session.execute(text("update components set is_active = true"))
         admin = await accounts.find(session, "ann")
         part = areas.Part(component="hall.say", parameters={"item": "{{title}}"})
-        wanted = areas.AreaIn(name="x", action=areas.Part(component="hall.rung"), reaction=part)
-        area = await areas.create(session, control.scope(state), admin.id, wanted)
+        expected = areas.AreaIn(name="x", action=areas.Part(component="hall.rung"), reaction=part)
+        area = await areas.create(session, control.scope(state), admin.id, expected)
         ids["area_id"] = area.id
         ids["execution_id"] = await control.run(session, state, admin.id, area.id)
         ids["service_id"] = (await catalog.service(session, state.registry, "hall")).id
         ids["component_id"] = area.component_action_id
-        made = await sessions.open_session(session, state.settings, admin.id, name="x", address="x")
+        created = await sessions.open_session(session, state.settings, admin.id, name="x", address="x")
     await state.client.close()
-    return made
+    return created
 
 
 @schema.exclude(path="/api/executions/stream").parametrize()

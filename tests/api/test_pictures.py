@@ -25,8 +25,8 @@ async def test_one_is_uploaded_replaced_and_removed(people, state):
     first = (await user.request("PUT", "/api/me/picture", body=picture())).json()["icon_path"]
     assert await stored(state) == [(first.removeprefix("/avatars/"), mine)]
     async with state.database.sessions() as session:
-        with Image.open(io.BytesIO(await pictures.read(session, first.removeprefix("/avatars/")))) as kept:
-            assert (kept.format, kept.size) == ("WEBP", (256, 256))
+        with Image.open(io.BytesIO(await pictures.read(session, first.removeprefix("/avatars/")))) as saved:
+            assert (saved.format, saved.size) == ("WEBP", (256, 256))
     second = (await user.request("PUT", "/api/me/picture", body=picture("blue"))).json()["icon_path"]
     assert second != first
     assert await stored(state) == [(second.removeprefix("/avatars/"), mine)]

@@ -68,8 +68,8 @@ async def test_control_characters_are_refused(people):
 async def test_too_large_a_body_is_a_413(people, monkeypatch):
     sent = b'{"name": "' + b"x" * body.MAX_BODY + b'"}'
     headers = {"content-type": "application/json"}
-    told = {**headers, "content-length": str(len(sent))}
-    assert is_problem(await people.user.request("POST", "/api/me/tokens", body=sent, headers=told), 413)
+    answer = {**headers, "content-length": str(len(sent))}
+    assert is_problem(await people.user.request("POST", "/api/me/tokens", body=sent, headers=answer), 413)
     assert is_problem(await people.user.request("POST", "/api/me/tokens", body=sent, headers=headers), 413)
     lied = {**headers, "content-length": "10"}
     assert is_problem(await people.user.request("POST", "/api/me/tokens", body=sent, headers=lied), 413)
@@ -82,10 +82,10 @@ async def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_name(peo
     monkeypatch.setattr(sessions, "access", broken)
     with capture_logs(processors=[logs.name_request, format_exc_info]) as logged:
         answer = await people.user.get("/api/me/tokens")
-    found = is_problem(answer, 500)
+    result = is_problem(answer, 500)
     assert "inner truth" not in answer.body.decode()
     assert "the inner truth" in logged[0]["exception"]
-    assert logged[0]["request_id"] == found["request_id"]
+    assert logged[0]["request_id"] == result["request_id"]
 
 
 async def test_a_failed_request_leaves_nothing_behind(people, state, monkeypatch):
@@ -164,7 +164,7 @@ async def test_the_reference_page_needs_nothing_from_outside(nobody):
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     document = (await nobody.get("/api/openapi.json")).json()
-    operations = sum(len(one) for one in document["paths"].values())
+    operations = sum(len(path) for path in document["paths"].values())
     assert page.count("<details") == operations
 
 

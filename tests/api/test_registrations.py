@@ -45,7 +45,7 @@ async def test_the_account_exists_once_the_link_was_followed(confirming):
     assert token not in stored
     assert PASSWORD not in stored
     wrong = await confirming.nobody.post(FINISH, {"token": token, "password": "not the one"})
-    assert [one["field"] for one in wrong.json()["errors"]] == ["password"], "somebody else's address can't be used"
+    assert [error["field"] for error in wrong.json()["errors"]] == ["password"], "somebody else's address can't be used"
     answer = await confirming.nobody.post(FINISH, {"token": token, "password": PASSWORD})
     assert (answer.status, answer.json()["user"]["username"], answer.json()["user"]["is_admin"]) == (201, "bob", False)
     bob = confirming.nobody.as_(answer.json()["token"])
@@ -85,7 +85,7 @@ async def test_a_known_address_is_answered_as_an_unknown_one_and_its_owner_is_to
     counted = await confirming.rows("select count(*) n from login_attempts where login = 'register'")
     assert counted[0]["n"] == 3
     mails = await confirming.deliver()
-    assert [one[:2] for one in mails] == [
+    assert [mail[:2] for mail in mails] == [
         ("ann@example.org", "You already have an account"),
         ("ben@example.org", "Finish signing up"),
     ]
@@ -192,7 +192,7 @@ async def test_mails_are_limited_for_the_address_and_for_who_asks(confirming):
         " select 'register', 'bob@example.org', 's', now() - interval '5 hours' from generate_series(1, 7)"
     )
     assert (await elsewhere.post(REGISTER, form("bob9", email="bob@example.org"))).status == 202
-    assert {one[0] for one in await confirming.deliver()}.isdisjoint({"bob@example.org"})
+    assert {mail[0] for mail in await confirming.deliver()}.isdisjoint({"bob@example.org"})
 
 
 async def test_passwords_are_not_guessed_at_a_link(confirming):
@@ -205,9 +205,9 @@ async def test_passwords_are_not_guessed_at_a_link(confirming):
 
 
 async def test_an_invitation_gives_an_account_at_once(confirming):
-    made = (await confirming.admin.post("/api/admin/invitations", {})).json()
-    assert (await confirming.nobody.post(REGISTER, form("bob", invitation=made["token"]))).status == 201
-    assert (await confirming.nobody.post(REGISTER, form("cat", invitation=made["token"]))).status == 202, (
+    answer = (await confirming.admin.post("/api/admin/invitations", {})).json()
+    assert (await confirming.nobody.post(REGISTER, form("bob", invitation=answer["token"]))).status == 201
+    assert (await confirming.nobody.post(REGISTER, form("cat", invitation=answer["token"]))).status == 202, (
         "it was for one"
     )
     page = await confirming.pages.get("/sign-up", params={"invitation": "area_i_x"})

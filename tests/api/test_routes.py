@@ -270,8 +270,8 @@ async def clients(people, nobody, state) -> dict[str, Any]:
         ("script", "manage", people.user),
         ("boss", "admin", people.admin),
     ):
-        made = await owner.post("/api/me/tokens", {"name": role, "password": PASSWORD, "scope": scope})
-        tokens[role] = owner.as_(made.json()["token"])
+        created = await owner.post("/api/me/tokens", {"name": role, "password": PASSWORD, "scope": scope})
+        tokens[role] = owner.as_(created.json()["token"])
     return {
         "nobody": nobody,
         "disabled": nobody.as_(registered.json()["token"]),

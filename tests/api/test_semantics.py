@@ -145,8 +145,8 @@ async def test_the_catalog_in_short_and_searched(people):
     lines = (await people.user.get("/api/components", params={"short": True})).json()["items"]
     assert sorted(line["id"] for line in lines) == sorted(part["id"] for part in components)
     for more in ({}, {"short": True}):
-        found = (await people.user.get("/api/components", params={"q": "HALL say", **more})).json()["items"]
-        assert [component["key"] for component in found] == ["hall.say"]
+        items = (await people.user.get("/api/components", params={"q": "HALL say", **more})).json()["items"]
+        assert [component["key"] for component in items] == ["hall.say"]
         (hall,) = (await people.user.get("/api/services", params={"q": "hall.say", **more})).json()["items"]
         assert ([part["key"] for part in hall["reactions"]], hall["actions"]) == (["hall.say"], [])
 
@@ -210,8 +210,8 @@ async def test_an_execution_shows_the_parameters_that_its_reaction_got(people, a
     assert (await people.user.get(f"/api/executions/{number}")).json()["parameters"] == {"item": "Ding"}
     cancelled = (await people.user.post(f"/api/executions/{number}/cancel")).json()
     assert cancelled["parameters"] == {"item": "Ding"}
-    given = {"parameters": {"item": "Dong"}}
-    again = (await people.user.post(f"/api/executions/{number}/replay", given)).json()["execution_id"]
+    provided = {"parameters": {"item": "Dong"}}
+    again = (await people.user.post(f"/api/executions/{number}/replay", provided)).json()["execution_id"]
     assert (await people.user.get(f"/api/executions/{again}")).json()["parameters"] == {"item": "Dong"}
 
 

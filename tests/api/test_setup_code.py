@@ -65,9 +65,9 @@ async def test_the_first_account_needs_it_and_no_other(reachable, nobody):
     code = setup.code(reachable.settings)
     with capture_logs() as logs:
         await tell_setup_code(reachable)
-    assert [(one["event"], one["setup_code"]) for one in logs] == [("web.setup_code", code)]
-    for given in (None, "", " ", "ABCD-EFGH-IJKL-MNOP", "é" * 19, code[:-1]):
-        answer = await nobody.post(REGISTER, form(setup_code=given))
+    assert [(log["event"], log["setup_code"]) for log in logs] == [("web.setup_code", code)]
+    for provided in (None, "", " ", "ABCD-EFGH-IJKL-MNOP", "é" * 19, code[:-1]):
+        answer = await nobody.post(REGISTER, form(setup_code=provided))
         assert answer.status == 422
         (error,) = answer.json()["errors"]
         assert error["field"] == "setup_code"
@@ -88,6 +88,6 @@ async def test_on_this_machine_only_nobody_is_asked(nobody):
 
 def test_the_terminal_says_it(monkeypatch):
     settings = Settings(_env_file=None, secret_key=KEY, host="0.0.0.0")
-    said = supervise.first_steps(settings)
-    assert said.count(setup.code(settings)) == 2
+    text = supervise.first_steps(settings)
+    assert text.count(setup.code(settings)) == 2
     assert "code" not in supervise.first_steps(Settings(_env_file=None, secret_key=KEY))

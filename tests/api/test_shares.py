@@ -28,7 +28,7 @@ def slow_hashing(monkeypatch):
     end, real = threading.Event(), crypto.check_password
     pool = Fair("test-hashing", "Many people are signing in.", slots=2, per_key=1, waiting=6, waiting_per_key=6)
     monkeypatch.setattr(crypto, "hashing", pool)
-    monkeypatch.setattr(crypto, "check_password", lambda *given: end.wait(60) and real(*given))
+    monkeypatch.setattr(crypto, "check_password", lambda *provided: end.wait(60) and real(*provided))
     yield end
     end.set()
 

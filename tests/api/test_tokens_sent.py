@@ -24,10 +24,10 @@ async def test_they_are_read_and_cleared(people, state, monkeypatch):
 
     await send("first")
     await send("second")
-    made = await people.admin.post("/api/me/tokens", {"name": "script", "password": PASSWORD, "scope": "admin"})
-    script = people.admin.as_(made.json()["token"])
+    created = await people.admin.post("/api/me/tokens", {"name": "script", "password": PASSWORD, "scope": "admin"})
+    script = people.admin.as_(created.json()["token"])
     listed = (await script.get(TOKENS)).json()["items"]
-    assert [(one["token"], one["address"]) for one in listed] == [("first", "192.0.2.1"), ("second", "192.0.2.1")]
+    assert [(row["token"], row["address"]) for row in listed] == [("first", "192.0.2.1"), ("second", "192.0.2.1")]
     assert (await script.delete(TOKENS)).status == 204
     assert (await script.get(TOKENS)).json()["items"] == []
     assert (await script.delete(TOKENS)).status == 204, "nothing is left to clear"

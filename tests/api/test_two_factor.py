@@ -49,21 +49,21 @@ async def log_in(client, login="user", password=PASSWORD, **more):
     return await client.post("/api/auth/login", {"login": login, "password": password}, **more)
 
 
-async def second(client, asked, **what):
-    return await client.post("/api/auth/second-factor", {"ticket": asked.json()["ticket"], **what})
+async def second(client, request, **what):
+    return await client.post("/api/auth/second-factor", {"ticket": request.json()["ticket"], **what})
 
 
 async def test_a_log_in_asks_for_a_code(people, nobody, time):
     secret, codes = await with_app(people.user, time)
     assert len(codes) == len(set(codes)) == 10
-    asked = await log_in(nobody)
-    assert asked.status == 401
-    assert not asked.all("set-cookie")
-    problem = asked.json()
+    challenge = await log_in(nobody)
+    assert challenge.status == 401
+    assert not challenge.all("set-cookie")
+    problem = challenge.json()
     assert (problem["code"], problem["methods"]) == ("second_factor_required", ["app", "recovery_code"])
     assert "passkey" not in problem or problem["passkey"] is None
-    assert (await second(nobody, asked, code="000000")).status == 422
-    answer = await second(nobody, asked, code=time.code(secret))
+    assert (await second(nobody, challenge, code="000000")).status == 422
+    answer = await second(nobody, challenge, code=time.code(secret))
     assert answer.status == 200
     assert (await nobody.as_(answer.json()["token"]).get("/api/me")).json()["two_factor"] is True
     assert (await log_in(nobody, "other")).status == 200, "without a second factor nothing is different"
@@ -72,12 +72,12 @@ async def test_a_log_in_asks_for_a_code(people, nobody, time):
 
 async def test_a_code_and_a_ticket_are_good_once(people, nobody, time):
     secret, _ = await with_app(people.user, time)
-    one, other = await log_in(nobody), await log_in(nobody)
+    first, other = await log_in(nobody), await log_in(nobody)
     code = time.code(secret)
-    assert (await second(nobody, one, code=code)).status == 200
+    assert (await second(nobody, first, code=code)).status == 200
     assert (await second(nobody, other, code=code)).status == 422, "the time step was used"
     time.on(30)
-    assert (await second(nobody, one, code=time.code(secret))).status == 410, "the ticket was used"
+    assert (await second(nobody, first, code=time.code(secret))).status == 410, "the ticket was used"
     assert (await second(nobody, other, code=time.code(secret))).status == 200
 
 
@@ -108,13 +108,13 @@ async def test_a_ticket_is_for_one_thing_and_ends(people, nobody, time, state):
         forged = tickets.issue(state.keyring, purpose, f"{user_id}|x")
         answer = await nobody.post("/api/auth/second-factor", {"ticket": forged, "code": time.code(secret)})
         assert answer.status == 410
-    asked = await log_in(nobody)
+    request = await log_in(nobody)
     time.on(601)
-    assert (await second(nobody, asked, code=time.code(secret))).status == 410
-    asked = await log_in(nobody)
+    assert (await second(nobody, request, code=time.code(secret))).status == 410
+    request = await log_in(nobody)
     change = {"current_password": PASSWORD, "new_password": "correct horse staple"}
     assert (await people.user.post("/api/me/password", change)).status == 204
-    assert (await second(nobody, asked, code=time.code(secret))).status == 410, "of the password before"
+    assert (await second(nobody, request, code=time.code(secret))).status == 410, "of the password before"
 
 
 async def test_guesses_at_codes_are_limited_and_a_right_password_takes_none_back(people, nobody, time, state):
@@ -123,9 +123,9 @@ async def test_guesses_at_codes_are_limited_and_a_right_password_takes_none_back
     attacker.address = "203.0.113.9"
     statuses = []
     for _ in range(12):
-        asked = await log_in(attacker)
-        assert asked.json()["code"] == "second_factor_required"
-        statuses.append((await second(attacker, asked, code="000000")).status)
+        challenge = await log_in(attacker)
+        assert challenge.json()["code"] == "second_factor_required"
+        statuses.append((await second(attacker, challenge, code="000000")).status)
     assert statuses == [422] * 10 + [429] * 2
     answer = await second(nobody, await log_in(nobody), code=time.code(secret))
     assert answer.status == 200, "the owner's own place counts by itself"
@@ -159,8 +159,8 @@ async def test_the_secret_is_encrypted_and_bound_to_its_user(people, time, state
 
 
 async def test_a_second_factor_may_be_required(people, nobody, time, state, monkeypatch):
-    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
-    script = people.user.as_(made.json()["token"])
+    created = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    script = people.user.as_(created.json()["token"])
     monkeypatch.setattr(state, "settings", state.settings.model_copy(update={"require_two_factor": "everybody"}))
     for method, path in (("GET", "/api/areas"), ("POST", "/api/me/tokens"), ("DELETE", "/api/me")):
         answer = await people.user.request(method, path, json={} if method != "GET" else None)
@@ -189,11 +189,11 @@ async def test_passkeys_need_a_name_with_https(people, nobody, state, monkeypatc
     assert answer.status == 409
     assert "AREA_PUBLIC_URL" in answer.json()["detail"]
     monkeypatch.setattr(state, "settings", state.settings.model_copy(update={"public_url": "https://area.example.org"}))
-    asked = (await nobody.post("/api/auth/passkey/options", {})).json()
-    assert asked["options"]["rpId"] == "area.example.org"
-    assert asked["options"]["userVerification"] == "required"
+    request = (await nobody.post("/api/auth/passkey/options", {})).json()
+    assert request["options"]["rpId"] == "area.example.org"
+    assert request["options"]["userVerification"] == "required"
     for credential in ({}, {"id": "x"}, {"id": 1, "response": []}, {"id": "x" * 2000}):
-        sent = {"ticket": asked["ticket"], "credential": credential}
+        sent = {"ticket": request["ticket"], "credential": credential}
         assert (await nobody.post("/api/auth/passkey", sent)).status == 422
 
 
@@ -216,7 +216,7 @@ async def test_whoever_guesses_elsewhere_does_not_lock_the_owner_out(people, nob
 
 async def test_a_browser_that_signed_in_before_is_known_anywhere(people, nobody):
     there = await log_in(nobody)
-    device = next(one for one in there.all("set-cookie") if one.startswith("area_device=")).partition(";")[0]
+    device = next(row for row in there.all("set-cookie") if row.startswith("area_device=")).partition(";")[0]
     attacker = nobody.as_("")
     attacker.address = "203.0.113.9"
     for _ in range(10):
@@ -236,8 +236,8 @@ async def test_known_names_and_unknown_ones_look_the_same(people, nobody):
     seen = {}
     for login in ("user", "USER", "user@example.org", "nobody-here", "nobody@example.org"):
         answers = [await log_in(attacker, login, "wrong password") for _ in range(3)]
-        seen[login] = [(one.status, one.json()["detail"]) for one in answers]
-    assert len({str(one) for one in seen.values()}) == 1
+        seen[login] = [(answer.status, answer.json()["detail"]) for answer in answers]
+    assert len({str(value) for value in seen.values()}) == 1
 
 
 async def test_guesses_at_the_own_password_are_limited_by_session(people, nobody):

@@ -27,7 +27,7 @@ class Area:
 
     def __call__(self, *arguments: str, typed: str | None = None) -> Result:
         settings.cache_clear()
-        return self.runner.invoke(app, [str(one) for one in arguments], input=typed)
+        return self.runner.invoke(app, [str(argument) for argument in arguments], input=typed)
 
     def ok(self, *arguments: str, typed: str | None = None) -> str:
         """What a command printed that must succeed."""

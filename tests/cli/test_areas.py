@@ -92,4 +92,4 @@ def test_of_several_accounts_one_must_be_named(area, write):
     assert "--user" in area.refuses("apply", "-f", file)
     area.ok("apply", "-f", file, "--user", "bob@example.org")
     assert area.json("export", "--user", "ann")["areas"] == []
-    assert [one["name"] for one in area.json("export", "--user", "2")["areas"]] == ["Doorbell"]
+    assert [area_view["name"] for area_view in area.json("export", "--user", "2")["areas"]] == ["Doorbell"]

@@ -9,7 +9,7 @@ def test_the_catalog_is_listed_with_all_that_the_code_offers(area):
         for name in (*service.actions, *service.reactions):
             assert f"{service.slug}.{name} " in printed
     services = area.json("catalog", "list")
-    assert {one["slug"] for one in services} == set(registry().services)
+    assert {service["slug"] for service in services} == set(registry().services)
 
 
 def test_a_service_and_a_component_are_shown(area):

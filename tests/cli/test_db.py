@@ -34,7 +34,7 @@ def test_a_backup_is_restored_as_it_was(area, tmp_path):
     area.user("bob")
     assert "not empty" in area.refuses("db", "restore", str(file))
     assert "Restored" in area.ok("db", "restore", str(file), "--force")
-    assert [one["username"] for one in area.json("user", "list")] == ["ann"]
+    assert [account["username"] for account in area.json("user", "list")] == ["ann"]
 
 
 async def test_nothing_is_restored_while_others_use_the_database(area, database):
@@ -137,8 +137,8 @@ async def test_a_database_goes_back_to_the_older_area_and_comes_again(area, dsn,
 
 async def test_a_downgrade_is_refused_where_it_can_not_be(area, dsn):
     for revision in ("0000", schema.head(), "9999", "base"):
-        said = await asyncio.to_thread(area.refuses, "db", "downgrade", revision, "--yes")
-        assert "Choose one of 0001 to" in said
+        output = await asyncio.to_thread(area.refuses, "db", "downgrade", revision, "--yes")
+        assert "Choose one of 0001 to" in output
     connection = await asyncpg.connect(dsn)
     try:
         assert "Stop AREA first" in await asyncio.to_thread(area.refuses, "db", "downgrade", "0012", "--yes")

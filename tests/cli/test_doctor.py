@@ -24,7 +24,7 @@ def _public(monkeypatch):
 
 
 def finding(area, name):
-    return next(one for one in area_json(area) if one["name"] == name)
+    return next(entry for entry in area_json(area) if entry["name"] == name)
 
 
 def area_json(area):
@@ -37,7 +37,7 @@ def test_each_line_says_what_was_seen_and_what_to_do(area):
     assert "✗ Workers: none is running. Start `area up` or `area worker`." in result.stdout
     for name in ("Settings", "Data dir", "Secret key", "Disk", "Connectors", "Database", "Clock", "Schema", "Catalog"):
         assert f"✓ {name}: " in result.stdout, result.stdout
-    assert [one["name"] for one in area_json(area)][-2:] == ["Mail", "DNS"]
+    assert [entry["name"] for entry in area_json(area)][-2:] == ["Mail", "DNS"]
 
 
 async def test_a_worker_is_seen_also_when_it_has_nothing_to_do(area, dsn):
@@ -46,8 +46,8 @@ async def test_a_worker_is_seen_also_when_it_has_nothing_to_do(area, dsn):
         with capture_logs():  # they would be taken for what the command prints
             async with worker(state):
                 for _ in range(50):
-                    found = await asyncio.to_thread(finding, area, "Workers")
-                    if found["ok"]:
+                    result = await asyncio.to_thread(finding, area, "Workers")
+                    if result["ok"]:
                         break
                 # PgQueuer's last query is another than its first by now, which is what was looked at once
                 pool = await state.database.pool()
@@ -55,7 +55,7 @@ async def test_a_worker_is_seen_also_when_it_has_nothing_to_do(area, dsn):
                 assert (await asyncio.to_thread(finding, area, "Workers"))["said"].startswith("1 running, with")
     finally:
         await state.close()
-    assert found["said"].startswith("1 running, with")
+    assert result["said"].startswith("1 running, with")
 
 
 def test_the_version_of_postgresql_is_the_one_that_it_says_itself(area):
@@ -73,9 +73,9 @@ def test_a_minor_release_that_is_behind():
 
 def test_proxies(area, monkeypatch):
     monkeypatch.setenv("AREA_PUBLIC_URL", "https://localhost")
-    found = finding(area, "Proxies")
-    assert not found["ok"]
-    assert "AREA_TRUSTED_PROXIES to the proxy's address, 127.0.0.1" in found["advice"]
+    result = finding(area, "Proxies")
+    assert not result["ok"]
+    assert "AREA_TRUSTED_PROXIES to the proxy's address, 127.0.0.1" in result["advice"]
     monkeypatch.setenv("AREA_TRUSTED_PROXIES", "127.0.0.1")
     assert finding(area, "Proxies") == {
         "name": "Proxies", "ok": True, "said": "X-Forwarded-For is trusted from 127.0.0.1.", "advice": "",
@@ -96,9 +96,9 @@ def test_a_proxy_that_is_seen_and_not_trusted(area, start, free_port, dsn, monke
             break
         except OSError:
             time.sleep(0.05)
-    found = finding(area, "Proxies")
-    assert not found["ok"]
-    assert found["said"].startswith("127.0.0.1 sent X-Forwarded-For")
+    result = finding(area, "Proxies")
+    assert not result["ok"]
+    assert result["said"].startswith("127.0.0.1 sent X-Forwarded-For")
     monkeypatch.delenv("AREA_METRICS_TOKEN")
     assert finding(area, "Proxies")["ok"], "it can't be asked"
 
@@ -133,7 +133,7 @@ async def test_a_job_that_waits_too_long_and_a_catalog_that_is_behind(area, data
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("smtp://127.0.0.1:{port}?tls=none", ""),
         ("smtp://127.0.0.1:{port}", "does not offer STARTTLS, so AREA sends nothing"),
@@ -142,13 +142,13 @@ async def test_a_job_that_waits_too_long_and_a_catalog_that_is_behind(area, data
         ("mail", "must look like smtp://"),
     ],
 )
-def test_the_mail_server(area, monkeypatch, url, said):
+def test_the_mail_server(area, monkeypatch, url, message):
     with smtp_server() as server:
         monkeypatch.setenv("AREA_SMTP_URL", url.format(port=server.port))
-        found = finding(area, "Mail")
-    assert found["ok"] is not bool(said)
-    assert said in found["said"]
-    assert found["ok"] or found["advice"]
+        result = finding(area, "Mail")
+    assert result["ok"] is not bool(message)
+    assert message in result["said"]
+    assert result["ok"] or result["advice"]
 
 
 def test_the_name_that_others_know_must_be_known_here(area, monkeypatch):
@@ -171,8 +171,8 @@ def test_registration_that_could_be_confirmed(area, monkeypatch):
     assert said(AREA_REGISTRATION="invite") == "by invitation."
     monkeypatch.delenv("AREA_SMTP_URL")
     monkeypatch.setenv("AREA_REGISTRATION", "confirm")
-    told = area.refuses("doctor", code=2)
-    assert told.strip() == "AREA_REGISTRATION=confirm needs a mail server: set AREA_SMTP_URL"
+    answer = area.refuses("doctor", code=2)
+    assert answer.strip() == "AREA_REGISTRATION=confirm needs a mail server: set AREA_SMTP_URL"
 
 
 def test_what_could_be_confirmed_is_logged():
@@ -181,7 +181,7 @@ def test_what_could_be_confirmed_is_logged():
         recommend(sending)
         recommend(sending.model_copy(update={"registration": "confirm"}))
         recommend(sending.model_copy(update={"host": "127.0.0.1"}))
-    assert [one["event"] for one in logs] == ["web.registration_open"]
+    assert [log["event"] for log in logs] == ["web.registration_open"]
 
 
 def test_a_wrong_setting_is_told_by_its_name(no_database, monkeypatch):

@@ -13,8 +13,8 @@ from area.mail.server import MailServer
 def test_a_test_mail_is_sent(no_database, monkeypatch):
     with smtp_server(security="none", auth=False) as server:
         monkeypatch.setenv("AREA_SMTP_URL", f"smtp://127.0.0.1:{server.port}?from=AREA%20%3Ca@x.org%3E&tls=none")
-        said = no_database.ok("mail", "test", "ann@example.org")
-        assert "accepted the mail from a@x.org to ann@example.org, without encryption" in said
+        output = no_database.ok("mail", "test", "ann@example.org")
+        assert "accepted the mail from a@x.org to ann@example.org, without encryption" in output
         (received,) = server.mails
     message = email.message_from_bytes(received.content, policy=policy.default)
     assert (message["From"], message["Subject"], message["Date"] is not None) == ("AREA <a@x.org>", "Test mail", True)

@@ -45,11 +45,11 @@ def test_executions_are_listed_shown_and_cancelled(area, bell):
 
 def test_tokens_are_created_listed_and_revoked(area):
     area.user("ann")
-    made = area.json("token", "create", "backup", "--scope", "read", "--days", "7")
-    assert made["token"].startswith("area_")
+    answer = area.json("token", "create", "backup", "--scope", "read", "--days", "7")
+    assert answer["token"].startswith("area_")
     (listed,) = area.json("token", "list")
     assert (listed["name"], listed["scope"]) == ("backup", "read")
-    assert made["token"] not in area.ok("token", "list")
+    assert answer["token"] not in area.ok("token", "list")
     assert "no scope" in area.refuses("token", "create", "x", "--scope", "write")
     assert area.ok("token", "create", "plain").startswith("area_")
     assert "revoked" in area.ok("token", "revoke", str(listed["id"]))
@@ -60,16 +60,16 @@ def test_pruning_deletes_what_the_file_leaves_out(area, bell, tmp_path):
     (tmp_path / "one.json").write_text(json.dumps([DOORBELL | {"name": "other"}]))
     tried = area.json("apply", "-f", "one.json", "--prune", "--dry-run")
     assert (tried["created"], tried["deleted"]) == (["other"], [bell["name"]])
-    assert [one["name"] for one in area.json("areas", "list")] == [bell["name"]]
+    assert [listed["name"] for listed in area.json("areas", "list")] == [bell["name"]]
     assert "deleted  " in area.ok("apply", "-f", "one.json", "--prune")
-    assert [one["name"] for one in area.json("areas", "list")] == ["other"]
+    assert [listed["name"] for listed in area.json("areas", "list")] == ["other"]
 
 
 def test_accounts_and_the_catalog_print_json(area):
-    made = json.loads(
+    created = json.loads(
         area.ok("user", "create", "a@example.org", "ann", "--password-stdin", "--json", typed="correct horse b\n")
     )
-    assert (made["username"], made["is_admin"]) == ("ann", True)
+    assert (created["username"], created["is_admin"]) == ("ann", True)
     area.user("bob")
     assert area.json("user", "disable", "bob")["is_active"] is False
     assert area.json("user", "enable", "bob")["is_active"] is True

@@ -38,18 +38,18 @@ def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
     area = (sys.executable, "-m", "area.cli", "new-connector")
     for kind in KINDS:
         run(*area, f"only_{kind}", f"--{kind}", cwd=checkout, PYTHONPATH="src")
-    said = run(
+    output = run(
         *area, "all_of_it", *(f"--{kind}" for kind in KINDS), "--title", "All & more", cwd=checkout, PYTHONPATH="src"
     )
-    assert "wrote src/area/connectors/all_of_it/fixtures/item_changed.json" in said
+    assert "wrote src/area/connectors/all_of_it/fixtures/item_changed.json" in output
     connectors = "src/area/connectors"
     run(sys.executable, "-m", "ruff", "format", "--check", connectors, cwd=checkout)
     run(sys.executable, "-m", "ruff", "check", connectors, cwd=checkout)
     everywhere = "test_all.py"
     (checkout / everywhere).write_text((ROOT / "tests" / "connectors" / everywhere).read_text())
     tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml")
-    said = run(*tests, "--rootdir=.", connectors, everywhere, cwd=checkout, PYTHONPATH="src")
-    assert "passed" in said
+    output = run(*tests, "--rootdir=.", connectors, everywhere, cwd=checkout, PYTHONPATH="src")
+    assert "passed" in output
     assert "all_of_it" in run(*tests, "--rootdir=.", "--collect-only", everywhere, cwd=checkout, PYTHONPATH="src")
     tried = run(sys.executable, "-m", "area.cli", "try", "all_of_it.item_changed", cwd=checkout, PYTHONPATH="src")
     assert '"title": "Hello"' in tried
@@ -62,8 +62,8 @@ def test_one_is_green_everywhere_without_an_edit_elsewhere(checkout):
     for page in ("SECURITY.md", "CHANGELOG.md", "README.md", "CONTRIBUTING.md"):
         (checkout / page).write_text((ROOT / page).read_text())
     kinds = [f"--{kind}" for kind in KINDS]
-    said = run(sys.executable, "-m", "area.cli", "new-connector", "demo", *kinds, cwd=checkout, PYTHONPATH="src")
-    assert "updated docs/reference" in said
+    output = run(sys.executable, "-m", "area.cli", "new-connector", "demo", *kinds, cwd=checkout, PYTHONPATH="src")
+    assert "updated docs/reference" in output
     assert "`demo.new_item`" in (checkout / "docs/reference/components.md").read_text()
     tests = [
         "src/area/connectors/demo",

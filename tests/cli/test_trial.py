@@ -34,7 +34,7 @@ async def test_a_poll_prints_the_events_that_it_sees(no_database, peer):
     url = f"url={peer.make_url('/feed')}"
     printed = await asyncio.to_thread(no_database.ok, "try", "rss.new_item", url, "--json")
     events = [json.loads(line) for line in printed.splitlines()]
-    assert [(one["id"], one["data"]["title"]) for one in events[::-1]] == [("1", "One"), ("2", "Two")]
+    assert [(event["id"], event["data"]["title"]) for event in events[::-1]] == [("1", "One"), ("2", "Two")]
     result = await asyncio.to_thread(no_database, "try", "rss.new_item", url, "only_if=title == 'Two'", "--limit", "2")
     assert result.stdout.count("skipped only_if is false") == 1
     assert "Stopped at --limit 2" in result.stderr

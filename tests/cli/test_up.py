@@ -57,9 +57,9 @@ def test_a_wrong_setting_ends_it_with_a_sentence(no_database, monkeypatch):
 def test_a_role_that_can_not_start_ends_it_with_its_sentence(clean, start, free_port):
     process = start("up", AREA_DATABASE_URL="postgresql://x@127.0.0.1:1/x", AREA_PORT=str(free_port))
     assert process.wait(60) == 1
-    said = process.stdout.read()
-    assert "The database at 127.0.0.1 can't be used: " in said
-    assert "Traceback" not in said
+    output = process.stdout.read()
+    assert "The database at 127.0.0.1 can't be used: " in output
+    assert "Traceback" not in output
 
 
 def test_connectors_that_can_not_be_used_are_said_before_anything_is_started(clean, start, free_port, tmp_path):
@@ -80,12 +80,12 @@ def register(port):
 
 
 def until(process, text):
-    said = ""
+    output = ""
     for line in process.stdout:
-        said += line
+        output += line
         if text in line:
-            return said
-    raise AssertionError(said)
+            return output
+    raise AssertionError(output)
 
 
 def until_other(supervisor, name, pid):
@@ -102,9 +102,9 @@ def until_other(supervisor, name, pid):
 @pytest.mark.slow
 def test_everything_runs_says_what_to_do_next_and_stops_on_ctrl_c(clean, start, free_port, tmp_path):
     process = start("up", AREA_PORT=str(free_port))
-    said = until(process, "password")
-    assert f"AREA runs at http://127.0.0.1:{free_port}" in said
-    assert f"curl http://127.0.0.1:{free_port}/api/auth/register" in said
+    output = until(process, "password")
+    assert f"AREA runs at http://127.0.0.1:{free_port}" in output
+    assert f"curl http://127.0.0.1:{free_port}/api/auth/register" in output
     supervisor = psutil.Process(process.pid)
     assert supervisor.num_threads() == 1, "a fork would copy what another thread holds, and not the thread"
     roles = {child.name(): child for child in supervisor.children()}
@@ -171,7 +171,7 @@ async def test_the_catalog_waits_for_a_disk_that_is_full(clean, database, dsn, m
             assert (await app.Root(state, None, None)._healthz({}))[2] == b"ok\n"
         finally:
             await state.close()
-    assert [one["event"] for one in logs] == ["catalog.waiting", "catalog.synced"]
+    assert [log["event"] for log in logs] == ["catalog.waiting", "catalog.synced"]
 
 
 async def test_what_older_versions_left_in_clear_is_not_served(clean, database, dsn, monkeypatch):
@@ -210,16 +210,16 @@ async def test_a_restart_while_the_database_can_only_be_read(clean, start, free_
                 time.sleep(0.05)  # it listens a moment after it says that it started
 
     form = {"email": "ann@example.org", "username": "ann", "password": "correct horse battery"}
-    wanted = ("/api/auth/register", json.dumps(form).encode())
+    expected = ("/api/auth/register", json.dumps(form).encode())
     await only_read(True)
     process = start("serve", AREA_DATABASE_URL=dsn, AREA_PORT=str(free_port))
-    said = await asyncio.to_thread(until, process, "web.started")
-    assert said.count("catalog.waiting") == 1
+    output = await asyncio.to_thread(until, process, "web.started")
+    assert output.count("catalog.waiting") == 1
     status, body = await asyncio.to_thread(answer, "/healthz")
     assert (status, b"can't be written" in body) == (200, True)
     assert (await asyncio.to_thread(answer, "/"))[0] == 200
-    assert (await asyncio.to_thread(answer, *wanted))[0] == 503
+    assert (await asyncio.to_thread(answer, *expected))[0] == 503
     await only_read(False)
     await asyncio.to_thread(until, process, "catalog.synced")
     assert (await asyncio.to_thread(answer, "/healthz")) == (200, b"ok\n")
-    assert (await asyncio.to_thread(answer, *wanted))[0] == 201
+    assert (await asyncio.to_thread(answer, *expected))[0] == 201

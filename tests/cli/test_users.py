@@ -20,7 +20,7 @@ def test_the_first_account_is_the_administrators_and_later_ones_are_not(area):
     area.user("bob")
     area.user("eve", "--admin")
     users = area.json("user", "list")
-    assert [(one["username"], one["is_admin"]) for one in users] == [("eve", True), ("bob", False), ("ann", True)]
+    assert [(user["username"], user["is_admin"]) for user in users] == [("eve", True), ("bob", False), ("ann", True)]
     assert "ann@example.org" in area.ok("user", "list", "--search", "ANN")
     assert "No such account" in area("user", "list", "--search", "nobody").stderr
 
@@ -53,9 +53,9 @@ def test_accounts_are_locked_out_and_let_in_again(area):
     area.user("ann")
     area.user("bob")
     area.ok("user", "disable", "bob")
-    assert [one["username"] for one in area.json("user", "list") if not one["is_active"]] == ["bob"]
+    assert [account["username"] for account in area.json("user", "list") if not account["is_active"]] == ["bob"]
     area.ok("user", "enable", "2")
-    assert all(one["is_active"] for one in area.json("user", "list"))
+    assert all(account["is_active"] for account in area.json("user", "list"))
     assert "No account named 'zoe'" in area.refuses("user", "disable", "zoe")
     assert "No such account" in area.refuses("user", "disable", "99")
 
@@ -86,32 +86,32 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(area):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "area.cli", "user", "create", "ann@example.org", "ann"])
-    said = b""
+    output = b""
 
     def hear() -> bool:
-        nonlocal said
+        nonlocal output
         readable, _, _ = select.select([terminal], [], [], 30)
-        assert readable, f"it says nothing more after {said!r}"
+        assert readable, f"it says nothing more after {output!r}"
         try:
             part = os.read(terminal, 1000)
         except OSError:  # the other end is closed
             part = b""
-        said += part
+        output += part
         return bool(part)
 
     for prompt in (b"Password:", b"confirmation:"):
         # the prompt is shown before the echo is switched off, and what was typed until then is thrown away
-        while prompt not in said or termios.tcgetattr(terminal)[3] & termios.ECHO:
-            if prompt not in said:
-                assert hear(), said
+        while prompt not in output or termios.tcgetattr(terminal)[3] & termios.ECHO:
+            if prompt not in output:
+                assert hear(), output
             else:
                 time.sleep(0.01)
         os.write(terminal, PASSWORD.encode() + b"\n")
     while hear():
         pass
-    assert os.waitpid(pid, 0)[1] == 0, said
-    assert b"Created account ann" in said
-    assert PASSWORD.encode() not in said
+    assert os.waitpid(pid, 0)[1] == 0, output
+    assert b"Created account ann" in output
+    assert PASSWORD.encode() not in output
 
 
 def test_the_set_up_code(area, monkeypatch):

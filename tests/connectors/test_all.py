@@ -23,11 +23,13 @@ ACTIONS = [action for service in SERVICES for action in service.actions.values()
 WEBHOOKS = [action for action in ACTIONS if action.kind == "webhook"]
 COMPONENTS = [*ACTIONS, *(reaction for service in SERVICES for reaction in service.reactions.values())]
 
-every_service = pytest.mark.parametrize("service", SERVICES, ids=lambda one: one.slug)
-every_action = pytest.mark.parametrize("action", ACTIONS, ids=lambda one: one.key)
-every_webhook = pytest.mark.parametrize("action", WEBHOOKS, ids=lambda one: one.key)
-every_hint = pytest.mark.parametrize("action", [one for one in ACTIONS if one.hint], ids=lambda one: one.key)
-every_component = pytest.mark.parametrize("component", COMPONENTS, ids=lambda one: one.key)
+every_service = pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.slug)
+every_action = pytest.mark.parametrize("action", ACTIONS, ids=lambda component: component.key)
+every_webhook = pytest.mark.parametrize("action", WEBHOOKS, ids=lambda component: component.key)
+every_hint = pytest.mark.parametrize(
+    "action", [action for action in ACTIONS if action.hint], ids=lambda component: component.key
+)
+every_component = pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.key)
 
 
 def folder(service: Service) -> Path:
@@ -63,10 +65,13 @@ def test_its_page_names_all_that_it_offers(service):
     text = page.read_text("utf-8")
     assert text.startswith("# "), "the page begins with a heading"
     components = [*service.actions.values(), *service.reactions.values()]
-    missing = [one.name for one in components if one.translated and one.name not in text]
+    missing = [component.name for component in components if component.translated and component.name not in text]
     assert not missing, f"{page} says nothing of {', '.join(missing)}"
     missing = [
-        f"{one.key}: {name}" for one in components for name in one.params.model_fields if f"`{name}`" not in text
+        f"{component.key}: {name}"
+        for component in components
+        for name in component.params.model_fields
+        if f"`{name}`" not in text
     ]
     assert not missing, f"{page} says nothing of the parameters {', '.join(missing)}"
     if isinstance(service.auth, Credentials):
@@ -100,9 +105,9 @@ def test_its_logo_is_a_picture_and_no_program(service):
 def test_each_field_is_described_with_an_example(component: Action | Reaction):
     models: list[type[BaseModel]] = [component.params, component.returns]
     for model in models:
-        for one in fields(model):  # raises when a description is missing
-            assert not one.description.endswith("."), f"{model.__name__}.{one.name}: a phrase, without a full stop"
-            assert model.model_fields[one.name].examples, f"{model.__name__}.{one.name} has no example"
+        for field in fields(model):  # raises when a description is missing
+            assert not field.description.endswith("."), f"{model.__name__}.{field.name}: a phrase, without a full stop"
+            assert model.model_fields[field.name].examples, f"{model.__name__}.{field.name} has no example"
 
 
 @every_service
@@ -138,7 +143,7 @@ def signed_params(action: Action) -> Iterator[BaseModel]:
     if chosen is None:
         yield action.params.model_construct()
         return
-    for choice in next(one.choices for one in fields(action.params) if one.name == "signature") or ():
+    for choice in next(field.choices for field in fields(action.params) if field.name == "signature") or ():
         if choice != "none":
             yield action.params.model_validate({"signature": choice, "secret": "a secret that nobody signed with"})
 
@@ -185,7 +190,7 @@ def test_it_imports_no_other_connector_and_no_file_is_long(service):
             assert count <= LONGEST, f"{path} has {count} lines; split it"
         for node in ast.walk(ast.parse(text)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [name.name for name in node.names] if isinstance(node, ast.Import) else []
             for name in names:
                 if name.startswith("area.connectors."):
                     assert name.split(".")[2] == service.slug, f"{path} imports {name}"
@@ -193,7 +198,7 @@ def test_it_imports_no_other_connector_and_no_file_is_long(service):
 
 @every_component
 def test_a_form_asks_for_what_is_required_first(component):
-    asked = form_fields(component.params)
-    assert [field.nullable for field in asked] == sorted(field.nullable for field in asked)
-    assert [field.display_order for field in asked] == list(range(len(asked)))
-    assert {field.name for field in asked} == set(component.params.model_fields)
+    declared = form_fields(component.params)
+    assert [field.nullable for field in declared] == sorted(field.nullable for field in declared)
+    assert [field.display_order for field in declared] == list(range(len(declared)))
+    assert {field.name for field in declared} == set(component.params.model_fields)

@@ -41,15 +41,15 @@ class Peer:
 
 @pytest.fixture
 async def peer() -> AsyncIterator[Peer]:
-    made = Peer()
+    created = Peer()
     app = web.Application()
-    app.router.add_get("/document", made.answer)
+    app.router.add_get("/document", created.answer)
     async with TestServer(app, host="127.0.0.1") as server:
         guard = Guard(allow=["127.0.0.1"])
         client = Client(guard)
-        made.url = str(server.make_url("/document"))
-        made.ctx = Context(http=Http(client), guard=guard, platform=cast(Any, None))
-        yield made
+        created.url = str(server.make_url("/document"))
+        created.ctx = Context(http=Http(client), guard=guard, platform=cast(Any, None))
+        yield created
         await client.close()
 
 
@@ -97,11 +97,17 @@ async def test_attachments_are_values(peer: Peer, case: str) -> None:
         events = await trigger.look()
     (attachment,) = events[0].data.attachments
     if case == "podcast-enclosure":
-        told = {"url": "http://p.example/ep1.mp3", "type": "audio/mpeg", "bytes": 1234, "seconds": 1865, "title": None}
+        answer = {
+            "url": "http://p.example/ep1.mp3",
+            "type": "audio/mpeg",
+            "bytes": 1234,
+            "seconds": 1865,
+            "title": None,
+        }
         assert events[0].data.image == "http://p.example/ep1.jpg"
     else:
-        told = {"url": "http://p.example/1.mp3", "type": "audio/mpeg", "bytes": None, "seconds": None, "title": None}
-    assert attachment == told
+        answer = {"url": "http://p.example/1.mp3", "type": "audio/mpeg", "bytes": None, "seconds": None, "title": None}
+    assert attachment == answer
 
 
 async def test_surrogates_and_impossible_pictures_are_read_or_left_out(peer: Peer) -> None:

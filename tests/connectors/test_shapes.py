@@ -15,7 +15,9 @@ from area.registry import registry
 from area.sdk import Reaction
 from area.sdk.fields import fields
 
-REACTIONS = {one.key: one for service in registry().services.values() for one in service.reactions.values()}
+REACTIONS = {
+    reaction.key: reaction for service in registry().services.values() for reaction in service.reactions.values()
+}
 
 # Texts without a shape, a pattern or choices: whom they reach takes the whole of one for one thing, whatever it holds.
 # They are strings of JSON, fields of a form, or one segment of a path (`quoted`).
@@ -91,19 +93,19 @@ WORDS = """
 
 
 def keys(table: str) -> set[str]:
-    found, service = set(), ""
+    results, service = set(), ""
     for word in table.split():
         service = service if "." in word else word
-        found |= {f"{service}.{word}"} if "." in word else set()
-    return found
+        results |= {f"{service}.{word}"} if "." in word else set()
+    return results
 
 
 def test_it_is_known_of_every_text_how_it_is_read():
     open_texts = {
-        f"{reaction.key}.{one.name}"
+        f"{reaction.key}.{field.name}"
         for reaction in REACTIONS.values()
-        for one in fields(reaction.params)
-        if one.type == "string" and one.shape is None and not one.choices and not one.validation_regex
+        for field in fields(reaction.params)
+        if field.type == "string" and field.shape is None and not field.choices and not field.validation_regex
     }
     known = [keys(WHOLE), keys(FORMATTED), keys(WORDS)]
     assert open_texts == set().union(*known), (
@@ -112,18 +114,18 @@ def test_it_is_known_of_every_text_how_it_is_read():
     assert len(open_texts) == sum(map(len, known))
 
 
-@pytest.mark.parametrize("reaction", REACTIONS.values(), ids=lambda one: one.key)
+@pytest.mark.parametrize("reaction", REACTIONS.values(), ids=lambda component: component.key)
 def test_a_field_with_several_things_is_a_list(reaction: Reaction):
-    for one in fields(reaction.params):
-        if re.search(r"(?i)comma|several|one or more|semicolon", one.description):
-            assert one.several or one.shape, (
-                f"{one.name}: take `Items` or `Addresses` of the SDK for what has several items"
+    for field in fields(reaction.params):
+        if re.search(r"(?i)comma|several|one or more|semicolon", field.description):
+            assert field.several or field.shape, (
+                f"{field.name}: take `Items` or `Addresses` of the SDK for what has several items"
             )
 
 
-def sent(key: str, event: Any, **given: str) -> dict[str, Any]:
+def sent(key: str, event: Any, **provided: str) -> dict[str, Any]:
     """The parameters of a reaction whose texts use `{{body.…}}`, filled."""
-    plan = compile_config(registry(), Config("webhook.received", key, {}, NEEDED.get(key, {}) | given))
+    plan = compile_config(registry(), Config("webhook.received", key, {}, NEEDED.get(key, {}) | provided))
     return plan.fill({"body": event}, Budget()).model_dump(mode="json")
 
 
@@ -171,9 +173,9 @@ NEEDED = {
     "gitlab.run_pipeline": {"project": "o/r"},
     "area.run": {"area_id": "1"},
 }
-NAMED = [(key, one.name) for key, reaction in REACTIONS.items() for one in fields(reaction.params) if one.several]
+NAMED = [(key, field.name) for key, reaction in REACTIONS.items() for field in fields(reaction.params) if field.several]
 EVERYBODY = [(key, name) for key, name in NAMED if name in ("to", "cc", "bcc", "reply_to", "guests")]
-LISTS = [one for one in NAMED if one not in EVERYBODY and one != ("http.request", "expected_status")]
+LISTS = [name for name in NAMED if name not in EVERYBODY and name != ("http.request", "expected_status")]
 
 
 @pytest.mark.parametrize(("key", "name"), EVERYBODY)
@@ -213,31 +215,35 @@ def test_a_value_adds_no_item(key, name):
 
 
 def test_a_value_adds_no_item_to_a_property_of_several():
-    said = sent("notion.update_property", {"v": "x, y"}, value="bug, {{body.v}}")
-    assert said["value"] == {"text": "bug, x, y", "items": ["bug", "x, y"]}
-    said = sent("notion.create_page", {"v": "x, y"}, properties='{"Tags": "bug, {{body.v}}", "All": "{{body.v}}"}')
-    assert said["properties"] == {"Tags": {"text": "bug, x, y", "items": ["bug", "x, y"]}, "All": "x, y"}
+    text = sent("notion.update_property", {"v": "x, y"}, value="bug, {{body.v}}")
+    assert text["value"] == {"text": "bug, x, y", "items": ["bug", "x, y"]}
+    text = sent("notion.create_page", {"v": "x, y"}, properties='{"Tags": "bug, {{body.v}}", "All": "{{body.v}}"}')
+    assert text["properties"] == {"Tags": {"text": "bug, x, y", "items": ["bug", "x, y"]}, "All": "x, y"}
     with pytest.raises(ValidationError, match="Enter statuses"):
         sent("http.request", {"v": "200,500"}, expected_status="204,{{body.v}}")
 
 
 BREAKS_JSON = '1, "admin": true, "x": "'
 DOCUMENTS = [
-    (reaction.key, one.name)
+    (reaction.key, field.name)
     for reaction in REACTIONS.values()
-    for one in fields(reaction.params)
-    if (one.type == "json" and one.name not in ("headers", "values", "tags", "variables", "user_properties")) or (reaction.key, one.name) == ("mqtt.publish", "payload")
+    for field in fields(reaction.params)
+    if (field.type == "json" and field.name not in ("headers", "values", "tags", "variables", "user_properties")) or (reaction.key, field.name) == ("mqtt.publish", "payload")
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("key", "name"), DOCUMENTS)
 def test_a_value_adds_nothing_to_a_json_document(key, name):
     text = '{"a": "{{body.v}}", "b": {{body.v}}, "c": {{body.n}}, "d": {{body.v | json}}, "{{body.k}}": 1}'
-    said = sent(key, {"v": BREAKS_JSON, "n": {"o": [1]}, "k": "c"}, **{name: text})[name]
+    message = sent(key, {"v": BREAKS_JSON, "n": {"o": [1]}, "k": "c"}, **{name: text})[name]
     if key == "notion.create_page":  # each text of it may name several things
-        assert said.pop("a")["text"] == BREAKS_JSON if isinstance(said["a"], dict) else said.pop("a") == BREAKS_JSON
-        said["a"] = BREAKS_JSON
-    assert said == {"a": BREAKS_JSON, "b": BREAKS_JSON, "c": {"o": [1]}, "d": BREAKS_JSON}
+        assert (
+            message.pop("a")["text"] == BREAKS_JSON
+            if isinstance(message["a"], dict)
+            else message.pop("a") == BREAKS_JSON
+        )
+        message["a"] = BREAKS_JSON
+    assert message == {"a": BREAKS_JSON, "b": BREAKS_JSON, "c": {"o": [1]}, "d": BREAKS_JSON}
 
 
 @pytest.mark.parametrize(
@@ -291,8 +297,8 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("google_drive.create_folder", {"name": "x", "folder": "{{body.v}}"}, "a,b", "should match pattern"),
         ("home_assistant.call_service", {"data": '{"message": "hi {{body.v}}"}'}, "{{ states() }}", {"data": {"message": 'hi {{ "{{ states() }}" }}'}}),
         *(
-            ("home_assistant.call_service", {"data": data, "service": service}, given, {"data": {"message": said}})
-            for service, data, given, said in (
+            ("home_assistant.call_service", {"data": data, "service": service}, provided, {"data": {"message": text}})
+            for service, data, provided, text in (
                 ("notify.phone", '{"message": {{body.v}}}', "{{ states() }}", '{{ "{{ states() }}" }}'),
                 ("notify.phone", "{{body.v}}", {"message": "50 {% off"}, '{{ "50 {% off" }}'),
                 ("notify.phone", "{{body.v}}", '{"message": "{{ 1 }}"}', '{{ "{{ 1 }}" }}'),
@@ -322,8 +328,8 @@ def test_a_value_keeps_to_its_place(key, given, event, filled):
         with pytest.raises((ValidationError, RenderError), match=filled):
             sent(key, {"v": event}, **given)
     else:
-        said = sent(key, {"v": event}, **given)
-        assert {name: said[name] for name in filled} == filled
+        text = sent(key, {"v": event}, **given)
+        assert {name: text[name] for name in filled} == filled
 
 
 def test_two_values_together_are_no_more_than_one():
@@ -335,17 +341,17 @@ def test_two_values_together_are_no_more_than_one():
         ("http.request", "body", ("]]", ">"), None),
     ):
         text = "\n{{body.a}}{{body.b}}" if harmful else "<a><![CDATA[{{body.a}}{{body.b}}]]></a>"
-        said = sent(key, dict(zip("ab", values, strict=True)), **{name: text})[name]
-        assert harmful not in said if harmful else said.count("]]>") == 2, said
+        message = sent(key, dict(zip("ab", values, strict=True)), **{name: text})[name]
+        assert harmful not in message if harmful else message.count("]]>") == 2, message
 
 
 def test_every_shape_is_tried_here():
     parametrised = test_a_value_keeps_to_its_place.pytestmark[0].args[1]
-    tried = {(key, name) for key, given, *_ in parametrised for name in given}
+    tried = {(key, name) for key, provided, *_ in parametrised for name in provided}
     tried |= {*EVERYBODY, *LISTS, *DOCUMENTS, ("notion.update_property", "value"), ("http.request", "expected_status")}
     same = {("dropbox.create_folder", "path"), ("dropbox.share_link", "path"), ("dropbox.move", "path")}  # one alias
-    shaped = {(key, one.name) for key, r in REACTIONS.items() for one in fields(r.params) if one.shape_in({})}
-    shaped |= {(key, one.name) for key, r in REACTIONS.items() for one in fields(r.params) if one.shape}
+    shaped = {(key, field.name) for key, r in REACTIONS.items() for field in fields(r.params) if field.shape_in({})}
+    shaped |= {(key, field.name) for key, r in REACTIONS.items() for field in fields(r.params) if field.shape}
     assert shaped - same <= tried, "try the new field with what would break out of it"
 
 
@@ -365,8 +371,8 @@ def test_no_text_is_pasted_into_a_path():
                 first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else None
                 if isinstance(first, ast.Constant) and str(first.value).startswith("/"):
                     pasted = {
-                        one.value.id
-                        for one in node.values
-                        if isinstance(one, ast.FormattedValue) and isinstance(one.value, ast.Name)
+                        value.value.id
+                        for value in node.values
+                        if isinstance(value, ast.FormattedValue) and isinstance(value.value, ast.Name)
                     }
                     assert not pasted & own, f"{path}:{node.lineno}: write quoted(…, {', '.join(pasted & own)})"

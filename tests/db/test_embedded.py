@@ -117,11 +117,11 @@ def kill(pid: int) -> None:
 
 
 def kill_all(cluster: Path) -> None:
-    found = processes(cluster)
-    for pid in found:
+    result = processes(cluster)
+    for pid in result:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for pid in found:
+    for pid in result:
         kill(pid)
 
 
@@ -516,12 +516,12 @@ def test_starters_at_once_have_one_server(
 ):
     data: Path = request.getfixturevalue(state)
     started = [other(data) for _ in range(4)]
-    said = [process.stdout.readline().split() for process in started if process.stdout]
-    assert len({pid for pid, _ in said}) == 1
-    assert sorted(adopted for _, adopted in said) == ["False", "True", "True", "True"]
+    text = [process.stdout.readline().split() for process in started if process.stdout]
+    assert len({pid for pid, _ in text}) == 1
+    assert sorted(adopted for _, adopted in text) == ["False", "True", "True", "True"]
     outputs = []
     # whoever started it goes first; the others go on
-    for _, process in sorted(zip(said, started, strict=True), key=lambda pair: pair[0][1]):
+    for _, process in sorted(zip(text, started, strict=True), key=lambda pair: pair[0][1]):
         assert processes(data / "postgres")
         outputs.append(process.communicate()[0])
     assert outputs == ["False\n"] * 3 + ["True\n"]
@@ -790,8 +790,8 @@ def test_a_password_is_not_on_the_command_line(
     dsn: str, address: str, password: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    found, environment = backups._without_password(dsn)
-    assert found == address
+    result, environment = backups._without_password(dsn)
+    assert result == address
     assert environment.get("PGPASSWORD") == password
 
 

@@ -73,18 +73,18 @@ async def test_results_are_alone_after_the_upgrade_and_come_back(connection: asy
     rows = await connection.fetch(
         "select execution_id, to_jsonb(r) - 'execution_id' as record from execution_records r"
     )
-    found = {row["execution_id"]: row["record"] for row in rows}
-    names = [name for name, number in ids.items() if number in found]
+    result = {row["execution_id"]: row["record"] for row in rows}
+    names = [name for name, number in ids.items() if number in result]
     assert names == ["of a later version", "repeated", "failed", "waits", "replay", "chained"]
-    kept = {name: RunRecord.read(found[ids[name]], OLD[name][0]) for name in names}
-    assert kept["of a later version"] == RunRecord(version=3)
-    assert [one.error for one in kept["repeated"].attempts] == ["503", CUT["error"], None]
-    assert (kept["repeated"].interruptions, kept["repeated"].state) == (1, {"task": 7})
-    assert kept["repeated"].attempts[-1].ms == 500
-    replay = kept["replay"]
+    stored = {name: RunRecord.read(result[ids[name]], OLD[name][0]) for name in names}
+    assert stored["of a later version"] == RunRecord(version=3)
+    assert [attempt.error for attempt in stored["repeated"].attempts] == ["503", CUT["error"], None]
+    assert (stored["repeated"].interruptions, stored["repeated"].state) == (1, {"task": 7})
+    assert stored["repeated"].attempts[-1].ms == 500
+    replay = stored["replay"]
     assert (replay.forced, replay.as_it_was, replay.version, replay.replay_of) == (True, True, 2, 1)
     assert orjson.loads(replay.parameters or "") == {"url": "x"}
-    assert kept["chained"].chain == [4, 5]
+    assert stored["chained"].chain == [4, 5]
     # from the first attempt to the end
     whole = {name: (f"{after[number][3]:%H:%M}", after[number][5]) for name, number in ids.items()}
     assert whole["repeated"] == whole["failed"] == ("12:00", 600_500)

@@ -43,14 +43,14 @@ async def test_up_down_up(empty_dsn: str):
     assert await schema.current(empty_dsn) is None
     await schema.upgrade(empty_dsn)
     assert await schema.current(empty_dsn) == schema.head()
-    made = sorted(await fetch(empty_dsn, OBJECTS))
-    assert {"areas", "pgqueuer", "component_type", "fn_pgqueuer_changed"} < set(made)
+    results = sorted(await fetch(empty_dsn, OBJECTS))
+    assert {"areas", "pgqueuer", "component_type", "fn_pgqueuer_changed"} < set(results)
     await schema.downgrade(empty_dsn, "base")
     assert await schema.current(empty_dsn) is None
     left = await fetch(empty_dsn, OBJECTS)
     assert set(left) <= {"alembic_version", "_alembic_version", "alembic_version_pkc"}
     await schema.upgrade(empty_dsn)
-    assert sorted(await fetch(empty_dsn, OBJECTS)) == made
+    assert sorted(await fetch(empty_dsn, OBJECTS)) == results
 
 
 async def test_an_installation_has_an_identity(dsn: str):

@@ -11,12 +11,12 @@ SOURCES = Path(area.__file__).parent
 
 def holders(pattern: str) -> set[str]:
     """The modules whose text has it; migrations, which stay as they were written, left out."""
-    found = {
+    results = {
         path.relative_to(SOURCES).as_posix()
         for path in SOURCES.rglob("*.py")
         if re.search(pattern, path.read_text()) and "migrations" not in path.parts
     }
-    return {name for name in found if not re.search(r"/test_[^/]*$", name)}
+    return {name for name in results if not re.search(r"/test_[^/]*$", name)}
 
 
 def test_notify_and_listen():

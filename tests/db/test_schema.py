@@ -32,18 +32,18 @@ class Column:
 
     @property
     def labels(self) -> list[str]:
-        found = re.search(r"NOT NULL \((.*)\)", self.constraints)
-        return re.findall(r"'(\w+)'", found[1]) if found else []
+        match = re.search(r"NOT NULL \((.*)\)", self.constraints)
+        return re.findall(r"'(\w+)'", match[1]) if match else []
 
     @property
     def default(self) -> str | None:
-        found = re.search(r"DEFAULT ('\w+'|\w+)", self.constraints)
-        return found[1].lower() if found else None
+        match = re.search(r"DEFAULT ('\w+'|\w+)", self.constraints)
+        return match[1].lower() if match else None
 
     @property
     def points_to(self) -> str | None:
-        found = re.search(r"FK -> `(\w+)\(id\)`", self.constraints)
-        return found[1] if found else None
+        match = re.search(r"FK -> `(\w+)\(id\)`", self.constraints)
+        return match[1] if match else None
 
 
 def described() -> list[Column]:

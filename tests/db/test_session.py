@@ -47,18 +47,18 @@ async def test_a_connection_that_was_not_used_for_long_is_asked(database, dsn, m
 
 
 async def test_statements_commit_by_themselves_without_a_transaction_around_them(database, monkeypatch):
-    told: Counter[str] = Counter()
+    counter: Counter[str] = Counter()
     execute = asyncpg.Connection.execute
 
     async def counted(connection, query, *args, **options):
-        told[query.partition(" ")[0].rstrip(";")] += 1
+        counter[query.partition(" ")[0].rstrip(";")] += 1
         return await execute(connection, query, *args, **options)
 
     await backend(database)
     monkeypatch.setattr(asyncpg.Connection, "execute", counted)
     async with database.statements() as session:
         await session.execute(text("insert into meta (key, value) values ('a', 'b')"))
-    assert not told
+    assert not counter
     async with database.transaction() as session:
         assert await session.scalar(text("select value from meta where key = 'a'")) == "b"
-    assert told == {"BEGIN": 1, "COMMIT": 1}
+    assert counter == {"BEGIN": 1, "COMMIT": 1}

@@ -22,8 +22,8 @@ class World:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 items = "".join(
-                    f"<item><guid>{one}</guid><title>{one}</title><link>http://x.example/{one}</link></item>"
-                    for one in world.items
+                    f"<item><guid>{entry}</guid><title>{entry}</title><link>http://x.example/{entry}</link></item>"
+                    for entry in world.items
                 )
                 body = f'<rss version="2.0"><channel><title>A feed</title>{items}</channel></rss>'.encode()
                 self.answer(body)
@@ -52,29 +52,29 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    one = World()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+    created = World()
+    yield created
+    created.server.shutdown()
+    created.server.server_close()
 
 
 @pytest.fixture(scope="module")
 def area():
-    with Area() as one:
-        one.register()
-        yield one
+    with Area() as installation:
+        installation.register()
+        yield installation
 
 
 def until(check, seconds=60):
     end = time.time() + seconds
-    while not (found := check()):
+    while not (result := check()):
         assert time.time() < end, "it did not come true in time"
         time.sleep(0.1)
-    return found
+    return result
 
 
-def executions(area, made):
-    return area.call("GET", f"/api/executions?area_id={made['id']}")["items"]
+def executions(area, created):
+    return area.call("GET", f"/api/executions?area_id={created['id']}")["items"]
 
 
 def post(url, body, **headers):
@@ -86,13 +86,15 @@ def post(url, body, **headers):
 
 
 def test_a_webhook_becomes_a_request(area, world):
-    made = area.create(
+    created = area.create(
         "webhook.received", "http.request", url=f"{world.url}/hook", body={"title": "{{body.title}}", "n": "{{body.n}}"}
     )
-    status, answer = post(made["webhook_url"], {"title": 'He said "hi"', "n": 3})
+    status, answer = post(created["webhook_url"], {"title": 'He said "hi"', "n": 3})
     assert status == 202
     assert until(lambda: world.at("/hook")) == [{"title": 'He said "hi"', "n": 3}]
-    (execution,) = until(lambda: [one for one in executions(area, made) if one["status"] == "success"])
+    (execution,) = until(
+        lambda: [execution for execution in executions(area, created) if execution["status"] == "success"]
+    )
     assert execution["id"] == answer["execution_id"]
     opened = area.call("GET", f"/api/executions/{execution['id']}")
     assert opened["trigger_data"]["body"] == {"title": 'He said "hi"', "n": 3}
@@ -100,8 +102,8 @@ def test_a_webhook_becomes_a_request(area, world):
 
 
 def test_a_webhook_that_names_itself_fires_once(area, world):
-    made = area.create("webhook.received", "http.request", url=f"{world.url}/once", body={"n": "{{body.n}}"})
-    answers = [post(made["webhook_url"], {"n": n}, **{"idempotency-key": "order-1"}) for n in range(3)]
+    created = area.create("webhook.received", "http.request", url=f"{world.url}/once", body={"n": "{{body.n}}"})
+    answers = [post(created["webhook_url"], {"n": n}, **{"idempotency-key": "order-1"}) for n in range(3)]
     assert [status for status, _ in answers] == [202, 200, 200]
     assert len({answer["execution_id"] for _, answer in answers}) == 1
     until(lambda: world.at("/once"))
@@ -110,26 +112,26 @@ def test_a_webhook_that_names_itself_fires_once(area, world):
 
 
 def test_a_timer_posts_to_the_inbox(area):
-    made = area.create(
+    created = area.create(
         "timer.interval_timer", "inbox.post", {"interval": "10s"}, title="It is {{hour}}", body="{{date}}"
     )
-    until(lambda: executions(area, made))
+    until(lambda: executions(area, created))
     notices = until(
-        lambda: [one for one in area.call("GET", "/api/notices")["items"] if one["title"].startswith("It is")]
+        lambda: [item for item in area.call("GET", "/api/notices")["items"] if item["title"].startswith("It is")]
     )
     assert notices[0]["body"].count("-") == 2
-    area.call("POST", f"/api/areas/{made['id']}/disable")
+    area.call("POST", f"/api/areas/{created['id']}/disable")
 
 
 def test_a_feed_item_becomes_a_request(area, world):
-    made = area.create(
+    created = area.create(
         "rss.new_item",
         "http.request",
         {"url": f"{world.url}/feed"},
         url=f"{world.url}/item",
         body={"title": "{{title}}"},
     )
-    until(lambda: area.call("GET", f"/api/areas/{made['id']}")["last_checked_at"])
+    until(lambda: area.call("GET", f"/api/areas/{created['id']}")["last_checked_at"])
     world.items.append("second")
     area.query("update sources set due_at = now() where lease_owner is null")
     assert until(lambda: world.at("/item")) == [{"title": "second"}]
@@ -151,7 +153,7 @@ def test_a_mail_becomes_a_mail(area):
         view = area.call("POST", "/api/connections/email", credential)
         assert imap.password not in json.dumps(view)
         imap.deliver(peers.mail(subject="from before"))
-        made = area.create(
+        created = area.create(
             "email.new_email", "email.send_email", to="bob@example.org", subject="Re: {{subject}}", text="{{sender}}"
         )
         until(lambda: area.query("select 1 from sources where state::text like '%last_uid%'"))
@@ -160,7 +162,7 @@ def test_a_mail_becomes_a_mail(area):
         assert "Subject: Re: Hello there" in sent[0].content.decode()
         time.sleep(0.5)
         assert len(smtp.mails) == 1
-        area.call("POST", f"/api/areas/{made['id']}/disable")
+        area.call("POST", f"/api/areas/{created['id']}/disable")
 
 
 def test_an_mqtt_message_becomes_an_mqtt_message(area):
@@ -180,20 +182,20 @@ def test_an_mqtt_message_becomes_an_mqtt_message(area):
         until(lambda: broker.subscriptions() == 2)
         third = area.create("webhook.received", "mqtt.publish", topic="in/x", payload={"n": "{{body.n}}"})
         post(third["webhook_url"], {"n": 41})
-        until(lambda: [one for one in area.call("GET", "/api/notices")["items"] if one["title"] == "out: 41"])
-        for made in (first, second, third):
-            assert [one["status"] for one in executions(area, made)] == ["success"]
-            area.call("POST", f"/api/areas/{made['id']}/disable")
+        until(lambda: [item for item in area.call("GET", "/api/notices")["items"] if item["title"] == "out: 41"])
+        for created in (first, second, third):
+            assert [execution["status"] for execution in executions(area, created)] == ["success"]
+            area.call("POST", f"/api/areas/{created['id']}/disable")
 
 
 def test_it_says_what_it_is_and_how_it_fares(area, world):
-    made = area.create("webhook.received", "http.request", url=f"{world.url}/counted", body={"n": 1})
-    post(made["webhook_url"], {})
-    until(lambda: [one for one in executions(area, made) if one["status"] == "success"])
+    created = area.create("webhook.received", "http.request", url=f"{world.url}/counted", body={"n": 1})
+    post(created["webhook_url"], {})
+    until(lambda: [execution for execution in executions(area, created) if execution["status"] == "success"])
     about = area.call("GET", "/about.json")
     assert about["client"]["host"] == "127.0.0.1"
     assert {"Timer", "Webhook", "HTTP", "E-mail", "MQTT", "Inbox"} <= {
-        one["name"] for one in about["server"]["services"]
+        service["name"] for service in about["server"]["services"]
     }
     with urllib.request.urlopen(area.url("/metrics"), timeout=10) as answer:
         text = answer.read().decode()

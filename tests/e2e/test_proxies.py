@@ -31,12 +31,12 @@ PATIENCE = 60  # seconds
 
 
 def sample(language, containing=""):
-    (found,) = [
+    (result,) = [
         text
         for text in re.findall(rf"^```{language}\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
         if containing in text
     ]
-    return found
+    return result
 
 
 def replaced(text, *pairs):
@@ -154,7 +154,7 @@ async def test_the_sample_as_it_stands(door):
 
     # the client's own address, whatever it says itself
     status, answer = await door.call("GET", "/api/me/sessions")
-    assert [one["address"] for one in answer["items"]] == ["127.0.0.2"]
+    assert [item["address"] for item in answer["items"]] == ["127.0.0.2"]
     await the_limits_of_log_in(door)
     await hooks_and_streams(door)
     await pictures(door)
@@ -172,7 +172,7 @@ async def test_the_sample_as_it_stands(door):
 async def the_limits_of_log_in(door):
     """Ten failures of one address lock this address out, and no other."""
     wrong = {"login": "nobody", "password": "wrong horse battery"}
-    door.token, kept = "", door.token
+    door.token, stored = "", door.token
     statuses = []
     for number in range(11):
         spoofed = {
@@ -189,7 +189,7 @@ async def the_limits_of_log_in(door):
         "POST", "/api/auth/login", {"login": "ann", "password": PASSWORD}, address="127.0.0.4"
     )
     assert status == 200, answer
-    door.token = kept
+    door.token = stored
 
 
 async def hooks_and_streams(door):
@@ -199,10 +199,10 @@ async def hooks_and_streams(door):
         "action": {"component": "webhook.received", "parameters": {}},
         "reaction": {"component": "inbox.post", "parameters": {"title": "{{body.n}}"}},
     }
-    status, made = await door.call("POST", "/api/areas", body)
-    assert status == 201, made
-    assert made["webhook_url"].startswith(f"https://{NAME}/hooks/")
-    path = made["webhook_url"].removeprefix(f"https://{NAME}")
+    status, created = await door.call("POST", "/api/areas", body)
+    assert status == 201, created
+    assert created["webhook_url"].startswith(f"https://{NAME}/hooks/")
+    path = created["webhook_url"].removeprefix(f"https://{NAME}")
     async with (
         door.client() as client,
         client.get(
@@ -244,5 +244,5 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path):
     unit = tmp_path / "area.service"
     unit.write_text(replaced(sample("ini"), ("/opt/area/.venv/bin/area", str(program)), ("User=area", "User=root")))
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
-    said = [line for line in done.stderr.splitlines() if "area.service" in line]
-    assert (done.returncode, said) == (0, []), done.stderr
+    output = [line for line in done.stderr.splitlines() if "area.service" in line]
+    assert (done.returncode, output) == (0, []), done.stderr

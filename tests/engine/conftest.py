@@ -144,17 +144,17 @@ def world():
 @pytest_asyncio.fixture
 async def state(dsn, tmp_path, world, monkeypatch):
     settings = Settings(_env_file=None, data_dir=tmp_path, allow_private_network="127.0.0.1")
-    one = await State.open(settings, dsn)
+    opened = await State.open(settings, dsn)
     # those that need no account: the catalog of all of them would be written for every test
     some = {slug: service for slug, service in loaded().services.items() if not service.requires_auth}
     registry = Registry(some, {slug: loaded().folders[slug] for slug in some})
     for service in build(world):
         registry.add(service)
-    one.registry = registry
-    async with one.database.transaction() as session:
+    opened.registry = registry
+    async with opened.database.transaction() as session:
         await catalog.sync(session, registry)
-    yield one
-    await one.close()
+    yield opened
+    await opened.close()
 
 
 @pytest_asyncio.fixture
@@ -167,22 +167,22 @@ _numbers = itertools.count(1)
 
 async def make_user(state, name):
     async with state.database.transaction() as session:
-        one = User(email=f"{name}@example.org", username=f"{name}{next(_numbers)}")
-        session.add(one)
+        account = User(email=f"{name}@example.org", username=f"{name}{next(_numbers)}")
+        session.add(account)
         await session.flush()
-        return one.id
+        return account.id
 
 
 async def make_area(
     state, user_id, action="probe.item", reaction="probe.send", action_parameters=None, **reaction_parameters
 ):
-    wanted = AreaIn(
+    expected = AreaIn(
         name=f"{action} to {reaction}",
         action=Part(component=action, parameters=action_parameters or {}),
         reaction=Part(component=reaction, parameters=reaction_parameters or {"text": "{{title}}"}),
     )
     async with state.database.transaction() as session:
-        return await areas.create(session, control.scope(state), user_id, wanted)
+        return await areas.create(session, control.scope(state), user_id, expected)
 
 
 async def rows(state, query="select * from area_executions order by id", *values):
@@ -196,11 +196,11 @@ async def until(check, seconds=60.0):
     """
     end = asyncio.get_running_loop().time() + seconds
     while True:
-        found = check()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
+        result = check()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return result
         assert asyncio.get_running_loop().time() < end, "it did not come true in time"
         await asyncio.sleep(0.02)
 
@@ -211,7 +211,7 @@ async def statuses(state):
 
 async def settled(state):
     """Whether every execution has ended."""
-    return all(one not in ("pending", "running") for one in await statuses(state))
+    return all(status not in ("pending", "running") for status in await statuses(state))
 
 
 async def offer(state, area, data, **options):

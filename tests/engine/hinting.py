@@ -57,14 +57,14 @@ class Vendor:
             known = self.hooks.get(number, {}).get("url") == request.query["of"]
             return web.Response(status=204 if known and self.hooks.pop(number) else 404)
         if request.method == "POST":
-            wanted = await request.json()
+            expected = await request.json()
             if self.knocks:
-                signed = {"X-Signature": signature(wanted["secret"])} if self.signs else {}
-                async with self.client.post(wanted["url"], params={"challenge": "<b>"}, headers=signed) as answer:
+                signed = {"X-Signature": signature(expected["secret"])} if self.signs else {}
+                async with self.client.post(expected["url"], params={"challenge": "<b>"}, headers=signed) as answer:
                     if (answer.status, await answer.text()) != (200, "<b>"):
                         return web.Response(status=400)
             number = f"n{len(self.calls)}"
-            self.hooks[number] = wanted
+            self.hooks[number] = expected
         elif number not in self.hooks:
             return web.Response(status=404)
         if self.dies:
@@ -75,7 +75,7 @@ class Vendor:
     async def tells(self, signed=True, body=b"{}"):
         """Something changed; returns what it was answered."""
         hooks = list(self.hooks.values())
-        return [await self.tell(one["url"], one["secret"] if signed is True else signed, body) for one in hooks]
+        return [await self.tell(hook["url"], hook["secret"] if signed is True else signed, body) for hook in hooks]
 
     async def tell(self, url, secret, body=b"{}"):
         async with self.client.post(url, data=body, headers={"X-Signature": signature(secret, body)}) as answer:
@@ -139,8 +139,8 @@ async def quiet(state, number):
 
 async def waits(state):
     """How long each source waits, in minutes."""
-    found = await rows(state, "select due_at - checked_at as pause from sources order by id")
-    return [round(row["pause"].total_seconds() / 60) for row in found]
+    records = await rows(state, "select due_at - checked_at as pause from sources order by id")
+    return [round(row["pause"].total_seconds() / 60) for row in records]
 
 
 def read_subscription(answer):

@@ -34,5 +34,5 @@ async def send(hooks, url, body=b"{}", headers=None, chunks=1, method="POST", sl
 
 
 def report(done, sender="a worker", *, idle=False):
-    said = {"from": sender, "worker": True, "idle": idle, "seconds": 1.0, "accepted": {}, "done": done}
-    return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS).decode()
+    text = {"from": sender, "worker": True, "idle": idle, "seconds": 1.0, "accepted": {}, "done": done}
+    return orjson.dumps(text, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -70,11 +70,11 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 async def test_what_is_wrong_is_said_field_by_field(state, user, name):
-    given, field, words = WRONG[name]
+    provided, field, words = WRONG[name]
     with pytest.raises(Invalid) as refused:
         async with state.database.transaction() as session:
-            await areas.create(session, control.scope(state), user, AreaIn.model_validate(given))
-    messages = [one["message"] for one in refused.value.errors if one["field"] == field]
+            await areas.create(session, control.scope(state), user, AreaIn.model_validate(provided))
+    messages = [error["message"] for error in refused.value.errors if error["field"] == field]
     assert messages, refused.value.errors
     assert words in messages[0]
     assert await rows(state, "select * from areas") == []
@@ -82,13 +82,13 @@ async def test_what_is_wrong_is_said_field_by_field(state, user, name):
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x00", "a\x9b", "a\u202eb", "a\u2028b"])
 async def test_a_name_is_one_line_without_what_steers_a_terminal(state, user, name):
-    made = await make_area(state, user)
-    given = {"name": name, "action": {"component": "probe.item"}, "reaction": {"component": "probe.send"}}
-    given["reaction"]["parameters"] = {"text": "x"}
+    area = await make_area(state, user)
+    provided = {"name": name, "action": {"component": "probe.item"}, "reaction": {"component": "probe.send"}}
+    provided["reaction"]["parameters"] = {"text": "x"}
     with pytest.raises(Invalid) as refused:
         async with state.database.transaction() as session:
-            await areas.create(session, control.scope(state), user, AreaIn.model_validate(given))
-    assert [one["field"] for one in refused.value.errors] == ["name"]
+            await areas.create(session, control.scope(state), user, AreaIn.model_validate(provided))
+    assert [error["field"] for error in refused.value.errors] == ["name"]
     pool = await state.database.pool()
     await pool.execute("update areas set name = $1", name.replace("\x00", "\x07"))
     for patch, refuses in (
@@ -96,7 +96,7 @@ async def test_a_name_is_one_line_without_what_steers_a_terminal(state, user, na
         ({"name": name.replace("\x00", "\x07"), "is_active": False}, False),
     ):
         async with state.database.transaction() as session:
-            change = areas.change(session, control.scope(state), user, made.id, AreaPatch.model_validate(patch))
+            change = areas.change(session, control.scope(state), user, area.id, AreaPatch.model_validate(patch))
             if refuses:
                 with pytest.raises(Invalid):
                     await change
@@ -105,57 +105,57 @@ async def test_a_name_is_one_line_without_what_steers_a_terminal(state, user, na
 
 
 async def test_a_component_can_be_named_by_its_id(state, user):
-    made = await make_area(state, user)
-    again = await make_area(state, user, action=made.component_action_id, reaction=str(made.component_reaction_id))
+    area = await make_area(state, user)
+    again = await make_area(state, user, action=area.component_action_id, reaction=str(area.component_reaction_id))
     assert (again.action.component, again.reaction.component) == ("probe.item", "probe.send")
 
 
 async def test_secrets_are_encrypted_masked_and_kept_by_dots(state, user):
-    made = await make_area(
+    created = await make_area(
         state,
         user,
         action="webhook.received",
         action_parameters={"signature": "hmac_sha256", "secret": "a very secret word"},
         text="{{method}}",
     )
-    assert made.action.parameters["secret"] == MASK
+    assert created.action.parameters["secret"] == MASK
     stored = await rows(state, "select value from area_parameters")
     assert not any("a very secret word" in row["value"] for row in stored)
     patch = AreaPatch.model_validate(
-        {"action": {"component": "webhook.received", "parameters": made.action.parameters}}
+        {"action": {"component": "webhook.received", "parameters": created.action.parameters}}
     )
     async with state.database.transaction() as session:
-        await areas.change(session, control.scope(state), user, made.id, patch)
+        await areas.change(session, control.scope(state), user, created.id, patch)
         exported = await bundles.export(session, control.scope(state), user)
     assert "secret" not in exported[0].action.parameters
     from area.engine.cache import Cache
 
-    loaded = await Cache(state).area(made.id)
+    loaded = await Cache(state).area(created.id)
     assert loaded.plan.params.secret.get_secret_value() == "a very secret word"
 
 
 async def test_a_value_that_looks_encrypted_is_just_a_value(state, user):
-    made = await make_area(state, user, text="enc:nothing {{title}}", extra={"a": "enc:x"})
-    assert made.reaction.parameters["text"] == "enc:nothing {{title}}"
-    patch = AreaPatch.model_validate({"reaction": {"component": "probe.send", "parameters": made.reaction.parameters}})
+    area = await make_area(state, user, text="enc:nothing {{title}}", extra={"a": "enc:x"})
+    assert area.reaction.parameters["text"] == "enc:nothing {{title}}"
+    patch = AreaPatch.model_validate({"reaction": {"component": "probe.send", "parameters": area.reaction.parameters}})
     async with state.database.transaction() as session:
-        again = await areas.change(session, control.scope(state), user, made.id, patch)
-        preview = await control.preview(session, state, user, made.id, {"title": "x"})
-    assert again.reaction.parameters == made.reaction.parameters
+        again = await areas.change(session, control.scope(state), user, area.id, patch)
+        preview = await control.preview(session, state, user, area.id, {"title": "x"})
+    assert again.reaction.parameters == area.reaction.parameters
     assert preview.parameters["text"] == "enc:nothing x"
 
 
 async def test_another_users_area_is_not_there(state, user):
-    made = await make_area(state, user)
+    area = await make_area(state, user)
     other = await make_user(state, "bob")
     scope = control.scope(state)
     for attempt in (
-        lambda session: areas.get(session, scope, other, made.id),
-        lambda session: areas.change(session, scope, other, made.id, AreaPatch(name="mine")),
-        lambda session: areas.remove(session, other, made.id),
-        lambda session: areas.renew_address(session, scope, other, made.id),
-        lambda session: control.preview(session, state, other, made.id),
-        lambda session: control.run(session, state, other, made.id),
+        lambda session: areas.get(session, scope, other, area.id),
+        lambda session: areas.change(session, scope, other, area.id, AreaPatch(name="mine")),
+        lambda session: areas.remove(session, other, area.id),
+        lambda session: areas.renew_address(session, scope, other, area.id),
+        lambda session: control.preview(session, state, other, area.id),
+        lambda session: control.run(session, state, other, area.id),
     ):
         with pytest.raises(NotFound):
             async with state.database.transaction() as session:
@@ -177,9 +177,9 @@ async def test_the_limit_holds_also_when_many_are_created_at_once(state, user):
 async def test_apply_creates_changes_and_leaves_alone(state, user):
     scope = control.scope(state)
 
-    async def apply(*wanted):
+    async def apply(*expected):
         async with state.database.transaction() as session:
-            return await bundles.apply(session, scope, user, [AreaIn.model_validate(one) for one in wanted])
+            return await bundles.apply(session, scope, user, [AreaIn.model_validate(form) for form in expected])
 
     other = GOOD | {"name": "y"}
     assert await apply(GOOD, other) == {"created": ["x", "y"], "changed": [], "same": []}
@@ -187,7 +187,7 @@ async def test_apply_creates_changes_and_leaves_alone(state, user):
     assert await apply(different, other) == {"created": [], "changed": ["x"], "same": ["y"]}
     async with state.database.sessions() as session:
         exported = await bundles.export(session, scope, user)
-    assert [one.model_dump(mode="json")["reaction"]["parameters"] for one in exported] == [
+    assert [area.model_dump(mode="json")["reaction"]["parameters"] for area in exported] == [
         {"text": "new {{title}}"},
         {"text": "{{title}}"},
     ]
@@ -203,10 +203,10 @@ SIGNED = {
 }
 
 
-async def apply_file(state, owner, *wanted):
+async def apply_file(state, owner, *expected):
     async with state.database.transaction() as session:
         return await bundles.apply(
-            session, control.scope(state), owner, [AreaIn.model_validate(item) for item in wanted]
+            session, control.scope(state), owner, [AreaIn.model_validate(form) for form in expected]
         )
 
 
@@ -269,26 +269,27 @@ async def test_timezone_change(state, user):
     await apply_file(state, user, daily)
     async with state.database.sessions() as session:
         named = {
-            item.name: item.action.parameters for item in await bundles.export(session, control.scope(state), user)
+            area_view.name: area_view.action.parameters
+            for area_view in await bundles.export(session, control.scope(state), user)
         }
     assert named["utc"] == {"time": "09:00", "timezone": "UTC"}
 
 
 async def test_apply_idempotent_login(state, user):
     """The login of an address becomes a credential, and stays one."""
-    wanted = {
+    expected = {
         "name": "feed",
         "action": {"component": "rss.new_item", "parameters": {"url": "https://ann:pw@example.org/feed"}},
         "reaction": {"component": "probe.send", "parameters": {"text": "{{title}}"}},
     }
-    assert (await apply_file(state, user, wanted))["created"] == ["feed"]
-    assert (await apply_file(state, user, wanted))["same"] == ["feed"]
+    assert (await apply_file(state, user, expected))["created"] == ["feed"]
+    assert (await apply_file(state, user, expected))["same"] == ["feed"]
 
 
 async def test_apply_partial_failure(state, user):
     bad = [{**SIGNED, "name": f"bad {number}"} for number in (1, 2)]
-    for item in bad:
-        item["reaction"] = {"component": "probe.send", "parameters": {"text": "{{nope}}"}}
+    for form in bad:
+        form["reaction"] = {"component": "probe.send", "parameters": {"text": "{{nope}}"}}
     with pytest.raises(Invalid) as caught:
         await apply_file(state, user, SIGNED, *bad)
     assert [error["field"] for error in caught.value.errors] == [
@@ -304,24 +305,26 @@ async def test_import_elsewhere_names_the_area_that_lost_its_secret(state, user)
     async with state.database.sessions() as session:
         exported = await bundles.export(session, control.scope(state), user)
     with pytest.raises(Invalid) as caught:
-        await apply_file(state, await make_user(state, "bob"), *(item.model_dump(mode="json") for item in exported))
+        await apply_file(
+            state, await make_user(state, "bob"), *(area_view.model_dump(mode="json") for area_view in exported)
+        )
     (error,) = caught.value.errors
     assert error["message"].startswith('AREA "signed": Enter the secret')
 
 
 async def test_a_new_address_replaces_the_old_one(state, user):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     async with state.database.transaction() as session:
-        renewed = await areas.renew_address(session, control.scope(state), user, made.id)
-    assert renewed.webhook_url != made.webhook_url
+        renewed = await areas.renew_address(session, control.scope(state), user, area.id)
+    assert renewed.webhook_url != area.webhook_url
     assert len(renewed.webhook_url.rpartition("/")[2]) >= 43
 
 
 async def test_deleting_takes_everything_along(state, user):
-    made = await make_area(state, user)
+    area = await make_area(state, user)
     async with state.database.transaction() as session:
-        await control.run(session, state, user, made.id)
-        await areas.remove(session, user, made.id)
+        await control.run(session, state, user, area.id)
+        await areas.remove(session, user, area.id)
     for table in (
         "areas",
         "area_parameters",
@@ -339,8 +342,8 @@ async def test_one_that_is_deleted_meanwhile_is_left_out(state, user):
     scope = Scope(state.registry, state.keyring, "http://x", 3)
     async with state.database.transaction() as session:
         gone = first.id + 1000
-        found = await views.load(session, scope, [second.id, gone, first.id])
-        assert [one.id for one in found] == [second.id, first.id]
+        result = await views.load(session, scope, [second.id, gone, first.id])
+        assert [row.id for row in result] == [second.id, first.id]
         assert await views.load(session, scope, [gone]) == []
         assert await views.load(session, scope, []) == []
 

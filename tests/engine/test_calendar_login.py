@@ -27,19 +27,19 @@ def calendar():
 
 
 async def connect(state, user, calendar, password):
-    given = {"url": calendar.calendar, "user": calendar.login, "password": password}
+    provided = {"url": calendar.calendar, "user": calendar.login, "password": password}
     async with state.database.transaction() as session:
         return await connections.connect(
-            session, state.keyring, state.client, state.guard, state.registry, user, "calendar", given, name="Team"
+            session, state.keyring, state.client, state.guard, state.registry, user, "calendar", provided, name="Team"
         )
 
 
 async def make(state, user, calendar, connection):
     action = {"component": "calendar.event_starts", "parameters": {"url": calendar.calendar}, "connection": connection}
     reaction = {"component": "probe.send", "parameters": {"text": "{{summary}}"}}
-    wanted = AreaIn.model_validate({"name": "team", "action": action, "reaction": reaction})
+    expected = AreaIn.model_validate({"name": "team", "action": action, "reaction": reaction})
     async with state.database.transaction() as session:
-        return await areas.create(session, control.scope(state), user, wanted)
+        return await areas.create(session, control.scope(state), user, expected)
 
 
 async def view(state, user, area):
@@ -50,7 +50,7 @@ async def view(state, user, area):
 async def coming(state):
     """The titles of what the look has found in the calendar."""
     (source,) = await rows(state, "select state from sources")
-    return [one["summary"] for one in orjson.loads(source["state"]).get("coming", [])]
+    return [event["summary"] for event in orjson.loads(source["state"]).get("coming", [])]
 
 
 async def test_a_wrong_password_is_refused_and_nothing_is_kept(state, user, calendar):
@@ -60,8 +60,8 @@ async def test_a_wrong_password_is_refused_and_nothing_is_kept(state, user, cale
 
 
 async def test_it_is_read_and_says_so_when_the_password_is_another(state, user, calendar):
-    kept = await connect(state, user, calendar, calendar.password)
-    assert (kept.status, kept.note) == ("works", None)
+    stored = await connect(state, user, calendar, calendar.password)
+    assert (stored.status, stored.note) == ("works", None)
     area = await make(state, user, calendar, "Team")
     async with worker(state):
         await until(lambda: coming(state))

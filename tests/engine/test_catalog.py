@@ -16,10 +16,10 @@ from .conftest import Item, Send, make_area, rows
 
 
 async def snapshot(state):
-    found = {}
+    result = {}
     for table in ("services", "components", "variables"):
-        found[table] = await rows(state, f"select * from {table} order by id")
-    return found
+        result[table] = await rows(state, f"select * from {table} order by id")
+    return result
 
 
 async def sync(state, registry=None):
@@ -36,11 +36,14 @@ async def test_a_sync_again_changes_nothing(state):
 async def test_variables_are_loaded_of_what_is_asked_for(state):
     async with state.database.sessions() as session:
         whole = await catalog.components(session, state.registry)
-        some = {one.key: one for one in await catalog.components(session, state.registry, variables_of=("probe.send",))}
-        one = await catalog.component(session, state.registry, "probe.send")
+        some = {
+            component.key: component
+            for component in await catalog.components(session, state.registry, variables_of=("probe.send",))
+        }
+        component_view = await catalog.component(session, state.registry, "probe.send")
         service = await catalog.service(session, state.registry, "probe")
-    assert one == some["probe.send"] == next(view for view in whole if view.key == "probe.send")
-    assert one.parameters
+    assert component_view == some["probe.send"] == next(view for view in whole if view.key == "probe.send")
+    assert component_view.parameters
     assert not any(view.parameters or view.return_values for key, view in some.items() if key != "probe.send")
     assert [*service.actions, *service.reactions] == [view for view in whole if view.service == "probe"]
 
@@ -55,15 +58,15 @@ async def test_processes_that_start_together_do_not_clash(state, dsn, tmp_path):
         for other in others:
             await other.close()
     assert len({str(count) for count in counts}) == 1
-    found = await snapshot(state)
-    assert len(found["services"]) == counts[0]["services"]
-    assert len(found["variables"]) == counts[0]["variables"]
+    result = await snapshot(state)
+    assert len(result["services"]) == counts[0]["services"]
+    assert len(result["variables"]) == counts[0]["variables"]
 
 
 async def test_what_left_the_code_becomes_inactive_and_keeps_its_id(state, user):
     await make_area(state, user)
     before = {row["name"]: row["id"] for row in await rows(state, "select * from services")}
-    without = Registry({slug: one for slug, one in state.registry.services.items() if slug != "probe"})
+    without = Registry({slug: service for slug, service in state.registry.services.items() if slug != "probe"})
     await sync(state, without)
     (gone,) = await rows(state, "select * from services where name = 'Probe'")
     assert (gone["id"], gone["is_active"]) == (before["Probe"], False)
@@ -87,7 +90,7 @@ async def test_an_admins_switches_survive_a_sync(state):
     (row,) = await rows(state, "select is_active from components where id = $1", component.id)
     assert row["is_active"] is False
     async with state.database.transaction() as session:
-        assert "rss" not in {one.slug for one in await catalog.services(session, state.registry)}
+        assert "rss" not in {service.slug for service in await catalog.services(session, state.registry)}
         await catalog.switch(session, "service", service.id, active=True, by=None)
     await sync(state)
     (row,) = await rows(state, "select is_active from services where name = 'RSS and Atom feeds'")
@@ -99,19 +102,22 @@ async def test_an_admins_switches_survive_a_sync(state):
 
 async def test_rows_say_what_the_code_says(state):
     async with state.database.sessions() as session:
-        item = await catalog.component(session, state.registry, "probe.item")
+        view = await catalog.component(session, state.registry, "probe.item")
         send = await catalog.component(session, state.registry, "probe.send")
-        polled = await session.get(Component, item.id)
-    assert [one.name for one in item.parameters] == ["topic", "only_if"]
-    assert [(one.name, one.type) for one in item.return_values] == [("title", "string"), ("number", "number")]
-    assert [(one.name, one.nullable) for one in send.parameters] == [
+        polled = await session.get(Component, view.id)
+    assert [parameter.name for parameter in view.parameters] == ["topic", "only_if"]
+    assert [(return_value.name, return_value.type) for return_value in view.return_values] == [
+        ("title", "string"),
+        ("number", "number"),
+    ]
+    assert [(parameter.name, parameter.nullable) for parameter in send.parameters] == [
         ("text", False),
         ("count", True),
         ("extra", True),
         ("delay", True),
     ]
     assert polled.polling_interval == 1
-    assert (polled.webhook_endpoint, item.kind) == (None, "poll")
+    assert (polled.webhook_endpoint, view.kind) == (None, "poll")
 
 
 @pytest.mark.parametrize("model", [Service, Component, Variable, SwitchedOff])
@@ -146,13 +152,13 @@ async def test_what_is_offered_is_read_anew_only_when_it_has_changed(state):
     async with state.database.transaction() as session:
         first = await catalog.snapshot(session, state.registry)
         assert await catalog.snapshot(session, state.registry) is first
-    (probe,) = [one for one in first.every if one.slug == "probe"]
+    (probe,) = [service for service in first.every if service.slug == "probe"]
     async with state.database.sessions() as session:
         await catalog.switch(session, "component", probe.actions[0].id, active=False, by=None)
-        found = await catalog.service(session, state.registry, "probe")
-        assert not found.actions[0].is_active, "one's own transaction is seen at once"
-        active = {one.slug: one for one in await catalog.services(session, state.registry)}
-        assert probe.actions[0].key not in [one.key for one in active["probe"].actions]
+        result = await catalog.service(session, state.registry, "probe")
+        assert not result.actions[0].is_active, "one's own transaction is seen at once"
+        active = {service.slug: service for service in await catalog.services(session, state.registry)}
+        assert probe.actions[0].key not in [action.key for action in active["probe"].actions]
         await session.rollback()
     async with state.database.transaction() as session:
         assert (await catalog.service(session, state.registry, "probe")).actions[0].is_active, "what was undone is not"
@@ -161,10 +167,10 @@ async def test_what_is_offered_is_read_anew_only_when_it_has_changed(state):
         "update services set is_active = false where name = 'Probe'"
     )  # by hand, without a word to anybody
     async with state.database.transaction() as session:
-        slugs = [one.slug for one in await catalog.services(session, state.registry)]
+        slugs = [service.slug for service in await catalog.services(session, state.registry)]
         assert "probe" not in slugs
         assert (await catalog.service(session, state.registry, "probe")).is_active is False
-    without = Registry({slug: one for slug, one in state.registry.services.items() if slug != "probe"})
+    without = Registry({slug: service for slug, service in state.registry.services.items() if slug != "probe"})
     async with state.database.transaction() as session:
         gone = await catalog.service(session, without, "probe")
         assert gone.quality is None, "of another registry, another catalog"

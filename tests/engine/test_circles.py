@@ -44,8 +44,8 @@ async def test_each_run_has_its_own_chain(state):
     address = f"{state.settings.base_url}/hooks/x"
 
     def sent(chain):
-        made = access.context(state, tokens, service, None, None, chain=chain).http
-        return made, made._given(address, {"A": "1"})
+        client = access.context(state, tokens, service, None, None, chain=chain).http
+        return client, client._given(address, {"A": "1"})
 
     first, headers = sent([1])
     assert circles.read(state.keyring, headers[circles.HEADER]) == [1]

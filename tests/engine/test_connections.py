@@ -162,8 +162,8 @@ async def test_credentials_are_nowhere_in_clear(state, user):
     (row,) = await rows(state, "select * from user_services")
     assert row["oauth_token"].startswith("v1.")
     for table in await rows(state, "select tablename from pg_tables where schemaname = 'public'"):
-        for one in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
-            assert "very secret words" not in one["text"]
+        for record in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
+            assert "very secret words" not in record["text"]
 
 
 async def test_a_chain_that_comes_back_is_refused(state, user, world):
@@ -185,8 +185,8 @@ async def test_a_chain_that_comes_back_is_refused(state, user, world):
 
 
 async def settled_with(state, number):
-    found = await statuses(state)
-    return len(found) == number and all(one not in ("pending", "running") for one in found)
+    result = await statuses(state)
+    return len(result) == number and all(row not in ("pending", "running") for row in result)
 
 
 async def test_an_area_hears_of_failures_but_not_of_those_it_caused(state, user, world):

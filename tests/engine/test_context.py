@@ -18,12 +18,12 @@ from area.sdk.context import Platform, alone
 def test_two_places_make_it():
     """A field that is added to it is thought of in these two, and not forgotten in a third."""
     sources = Path(area.__file__).parent
-    made = {
+    contexts = {
         path.relative_to(sources).as_posix()
         for path in sources.rglob("*.py")
         if re.search(r"\bContext\(\s*http=", path.read_text()) and not path.name.startswith("test_")
     }
-    assert made - {"cli/skeleton.py"} == {
+    assert contexts - {"cli/skeleton.py"} == {
         "engine/access.py",
         "sdk/context.py",
     }  # that one is a test which is written for others
@@ -42,7 +42,7 @@ async def test_all_of_it_is_there(state, user):
     assert ctx.log._context["source"] == 9
     nobody = access.context(state, Cache(state).tokens, service, None, None)
     assert (nobody.platform.user_id, nobody.state, nobody.idempotency_key) == (0, {}, "")
-    assert {one.name for one in fields(Context)} == {
+    assert {field.name for field in fields(Context)} == {
         "http", "guard", "platform", "credential", "state", "idempotency_key", "save", "log"
     }  # fmt: skip
 
@@ -50,9 +50,9 @@ async def test_all_of_it_is_there(state, user):
 async def test_without_an_account_the_platform_refuses(state):
     service = state.registry.services["probe"]
     ctx = alone(service.http(state.client, None), state.guard, None, Permanent("Not here."))
-    asked = [name for name in vars(Platform) if not name.startswith("_")]
-    assert len(asked) == 7
-    for name in asked:
+    methods = [name for name in vars(Platform) if not name.startswith("_")]
+    assert len(methods) == 7
+    for name in methods:
         with pytest.raises(Permanent, match=r"Not here\."):
             getattr(ctx.platform, name)
 

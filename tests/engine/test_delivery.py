@@ -92,7 +92,10 @@ async def test_a_warning_is_mailed_once_and_information_is_not(state, delivery, 
     assert "Because." in message.get_content()
     (row,) = await rows(state, QUEUE)
     assert row["sent_at"] is not None
-    assert all(one["mailed_at"] for one in await rows(state, "select mailed_at from notices where level = 'error'"))
+    assert all(
+        told_notice["mailed_at"]
+        for told_notice in await rows(state, "select mailed_at from notices where level = 'error'")
+    )
 
 
 async def test_an_area_mails_its_owner_once_at_the_confirmed_address(state, delivery, post):
@@ -164,7 +167,7 @@ async def test_what_changes_how_one_signs_in_is_mailed_too(state, delivery, post
         for user in (known, unknown):
             await alerts.alert(session, user, "A passkey was added to your account")
     await all_sent(delivery)
-    assert [one.recipients for one in post.mails] == [["ann@example.org"]]
+    assert [letter.recipients for letter in post.mails] == [["ann@example.org"]]
 
 
 async def test_an_address_that_was_changed_is_no_longer_confirmed(state, delivery, post):
@@ -213,8 +216,10 @@ async def test_a_mail_that_is_refused_stops_no_other_and_is_told(state, delivery
     refused, _ = await rows(state, QUEUE)
     assert refused["given_up_at"] is not None
     assert refused["last_error"] == "550 5.1.1 No such user"
-    told = await rows(state, "select level, title, body from notices where user_id = $1 order by id desc limit 1", bad)
-    assert told[0]["body"].startswith("The mail server rejected bounce@example.org: 550 5.1.1 No such user")
+    notices = await rows(
+        state, "select level, title, body from notices where user_id = $1 order by id desc limit 1", bad
+    )
+    assert notices[0]["body"].startswith("The mail server rejected bounce@example.org: 550 5.1.1 No such user")
     assert len(await rows(state, QUEUE)) == 2, "what tells of it is not mailed"
 
 
@@ -325,7 +330,7 @@ async def test_mails_are_in_the_users_language_and_what_an_area_posts_in_the_use
     await put(state, user, Sentence("%(name)s was switched off", name="Porte"), last)
     await put(state, user, "My lamp must be reconnected", key="execution:1")
     await all_sent(delivery)
-    assert [read(one)["Subject"] for one in post.mails] == [
+    assert [read(letter)["Subject"] for letter in post.mails] == [
         "Notes must be reconnected", "Porte a été désactivée", "My lamp must be reconnected"
     ]  # fmt: skip
     text = read(post.mails[1]).get_content().replace("\u00a0", " ")

@@ -52,7 +52,7 @@ async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, usual, 
             await asyncio.sleep(seconds)
 
     world.behaviour = behave
-    async with worker(state) as one:
+    async with worker(state) as started:
         await offer(state, mine, 1, text="warm")
         await until(lambda: world.sent)
         flooding = asyncio.create_task(flood(state, theirs))
@@ -68,7 +68,7 @@ async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, usual, 
         assert statistics.median(overtook) <= usual
         assert max(overtook) < FEW
         if seconds:  # they would not end in time; what is left of them is handed back
-            for task in [running.task for running in one.executor.running]:
+            for task in [running.task for running in started.executor.running]:
                 task.cancel()
 
 
@@ -85,10 +85,10 @@ async def test_an_event_committed_together_with_a_flood_is_seen_among_it(state, 
     flooding = [Offer(theirs.id, "", b'{"title": "flood"}')] * 2000
     async with pool.acquire() as conn, conn.transaction():
         await accept(conn, [*flooding, Offer(mine.id, "", b'{"title": "mine"}'), *flooding[:50]])
-    async with worker(state) as one:
-        await until(lambda: one.executor.held > 500)
+    async with worker(state) as started:
+        await until(lambda: started.executor.held > 500)
         await until(lambda: world.sent, 50)
-        for task in [running.task for running in one.executor.running]:
+        for task in [running.task for running in started.executor.running]:
             task.cancel()
 
 
@@ -102,16 +102,16 @@ async def test_a_flood_from_one_poll_holds_nobody_else_up(state, world, user, ca
             await asyncio.sleep(2)
 
     world.behaviour = behave
-    async with worker(state) as one:
+    async with worker(state) as started:
         await until(lambda: world.polls["default"] and world.polls["other"])
         await asyncio.sleep(0.3)
         for number in range(500):
             world.publish(f"item {number}", "flood")
-        await until(lambda: one.executor.held > 50)
+        await until(lambda: started.executor.held > 50)
         took, overtook = await waits(state, world, mine)
         with capsys.disabled():
             print(f"\n  one look that brings 10,000: another user's events took {took} s, {overtook} overtook them")
         assert statistics.median(overtook) <= 2 * USER_SLOTS
         assert max(overtook) < FEW
-        for task in [running.task for running in one.executor.running]:
+        for task in [running.task for running in started.executor.running]:
             task.cancel()

@@ -144,7 +144,7 @@ async def test_the_same_event_id_is_accepted_once(state, user):
     outcome = await asyncio.gather(*(intake.take(offer) for offer in offers))
     again = await intake.take(Offer(area.id, "same", b'{"title": "y"}'))
     await intake.stop()
-    assert sum(not one.known for one in outcome) == 1
+    assert sum(not step.known for step in outcome) == 1
     assert again.known
     (execution,) = await rows(state)
     assert again.execution_id == execution["id"]
@@ -159,9 +159,9 @@ async def test_each_execution_gets_the_data_of_its_own_event(state, user, world)
         outcome = await accept(conn, gone)
     assert outcome[0].execution_id is None
     assert outcome[-1].execution_id is None
-    for n, one in enumerate(outcome[1:-1]):
+    for n, step in enumerate(outcome[1:-1]):
         (row,) = await rows(
-            state, "select area_id, trigger_data->>'title' as t from area_executions where id = $1", one.execution_id
+            state, "select area_id, trigger_data->>'title' as t from area_executions where id = $1", step.execution_id
         )
         assert (row["area_id"], row["t"]) == (areas_[n % 3].id, f"t{n}")
     async with worker(state):
@@ -185,7 +185,7 @@ async def test_a_retry_keeps_its_idempotency_key_and_shows_its_attempts(state, u
     assert list(world.attempts.values()) == [3]
     (record,) = await rows(state, "select * from execution_records")
     attempts = orjson.loads(record["attempts"])
-    assert [one["error"] for one in attempts] == ["attempt 1 failed", "attempt 2 failed", None]
+    assert [attempt["error"] for attempt in attempts] == ["attempt 1 failed", "attempt 2 failed", None]
     assert orjson.loads(execution["execution_result"]) == {"text": "Hello"}
     assert await rows(state, "select * from execution_jobs") == []
 
@@ -206,8 +206,8 @@ async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
     (execution,) = await rows(state)
     assert (execution["status"], list(world.attempts.values())) == (status, [attempts])
     if status == "failed":
-        said = "example.org did not answer within 30 s. The outcome is unknown."
-        assert execution["error_message"] == said
+        text = "example.org did not answer within 30 s. The outcome is unknown."
+        assert execution["error_message"] == text
 
 
 async def test_what_waits_is_not_marked_as_running_by_a_look_that_came_late(state, user, world):
@@ -334,12 +334,12 @@ async def test_cancel_waiting_and_running(state, user, world):
     world.behaviour = hang
     area = await make_area(state, user)
     waiting = await make_area(state, user, text="x", delay="1h")
-    one, two = await offer(state, area, {"title": "x"}), await offer(state, waiting, {"title": "x"})
+    first, two = await offer(state, area, {"title": "x"}), await offer(state, waiting, {"title": "x"})
     async with worker(state):
         await began.wait()
         await until(lambda: rows(state, "select 1 from area_executions where status = 'running'"))
         await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'delay'"))
-        for accepted in (one, two):
+        for accepted in (first, two):
             async with state.database.transaction() as session:
                 await control.cancel(session, user, accepted.execution_id)
         await until(lambda: settled(state))
@@ -435,7 +435,7 @@ async def test_a_timer_fires_each_planned_instant_once(state, user, world):
     known = [row["state_key"] for row in await rows(state, "select * from hook_states order by state_key")]
     assert len(known) == len(set(known)) >= 3
     instants = [datetime.fromisoformat(key.removeprefix("event:")) for key in known]
-    assert all(one.tzinfo == UTC and one.microsecond == 0 for one in instants)
+    assert all(instant.tzinfo == UTC and instant.microsecond == 0 for instant in instants)
 
 
 async def test_a_missed_timer_fires_once_late_or_is_skipped(state, user, world):
@@ -478,9 +478,9 @@ async def test_a_listener_that_floods_waits_until_there_is_room(state, user, wor
     gate, looks, pause = asyncio.Event(), Counter(), state.load.pause
 
     def counted(user_id, longest):
-        found = pause(user_id, longest)
-        looks[found > 0] += 1
-        return found
+        result = pause(user_id, longest)
+        looks[result > 0] += 1
+        return result
 
     async def held(*_):
         await gate.wait()
@@ -525,7 +525,7 @@ async def test_a_source_that_fails_backs_off_and_catches_up(state, user, world):
 
 async def test_what_is_too_large_is_left_out_told_once_and_holds_up_nothing(state, user, world):
     other = await make_user(state, "bob")
-    made = [await make_area(state, one) for one in (user, other)]
+    created = [await make_area(state, owner) for owner in (user, other)]
     async with worker(state):
         await first_look(state, world)
         for identity, title in (("a", "before"), ("b", "x" * MAX_EVENT), ("c", "after")):
@@ -535,14 +535,14 @@ async def test_what_is_too_large_is_left_out_told_once_and_holds_up_nothing(stat
         await until(lambda: world.polls["default"] >= polls + 3)  # each look finds it again
     assert sorted(title for _, title in world.sent) == ["after", "after", "before", "before"]
     assert set(await statuses(state)) == {"success"}
-    told = await rows(state, "select * from notices order by area_id")
-    assert [(one["user_id"], one["area_id"]) for one in told] == [(user, made[0].id), (other, made[1].id)]
-    for one, area in zip(told, made, strict=True):
-        assert one["title"] == f"{area.name} skipped an event"
-        assert "and an event may have 1,048,576" in one["body"]
-        assert "Other events still do." in one["body"]
+    records = await rows(state, "select * from notices order by area_id")
+    assert [(row["user_id"], row["area_id"]) for row in records] == [(user, created[0].id), (other, created[1].id)]
+    for row, area in zip(records, created, strict=True):
+        assert row["title"] == f"{area.name} skipped an event"
+        assert "and an event may have 1,048,576" in row["body"]
+        assert "Other events still do." in row["body"]
         async with state.database.sessions() as session:
-            view = await areas.get(session, control.scope(state), one["user_id"], area.id)
+            view = await areas.get(session, control.scope(state), row["user_id"], area.id)
         assert (view.state, view.triggered_count) == ("healthy", 2)
     (source,) = await rows(state, "select failures from sources")
     assert source["failures"] == 0
@@ -584,11 +584,11 @@ async def test_a_placeholder_reads_the_run(state, user, world):
     """The same in each attempt, and another's in no other run."""
 
     async def fails_once(ctx, params, attempt):
-        told.append(params.text)
-        if len(told) == 1:
+        answer.append(params.text)
+        if len(answer) == 1:
             raise Retry("Not now.", timedelta(seconds=0.1))
 
-    told = []
+    answer = []
     world.behaviour = fails_once
     area = await make_area(state, user, text="{{run.id}} {{run.key}} {{title}}")
     await offer(state, area, {"title": "a"})
@@ -597,7 +597,7 @@ async def test_a_placeholder_reads_the_run(state, user, world):
         await offer(state, area, {"title": "b"})
         await until(lambda: settled(state))
     first, second = await rows(state)
-    assert told == [
+    assert answer == [
         f"{first['id']} {state.instance}-{first['id']} a",
         f"{first['id']} {state.instance}-{first['id']} a",
         f"{second['id']} {state.instance}-{second['id']} b",

@@ -41,11 +41,11 @@ def challenge(request: Request) -> Reply | None:
 
 
 async def subscribe(ctx: Context, params: Topic, hook: Hook) -> Subscription:
-    for one in await ctx.http.get("/hooks"):
-        if one["url"] == hook.url:
-            return await renew(ctx, params, hook, one["id"])
-    told = {"url": hook.url, "secret": hook.secret, "topic": params.topic}
-    return read_subscription(await ctx.http.post("/hooks", json=told))
+    for registered in await ctx.http.get("/hooks"):
+        if registered["url"] == hook.url:
+            return await renew(ctx, params, hook, registered["id"])
+    answer = {"url": hook.url, "secret": hook.secret, "topic": params.topic}
+    return read_subscription(await ctx.http.post("/hooks", json=answer))
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ async def hint_of(state):
 
 async def resting(state, looks=0):
     """The source, once nobody looks at it and it is not due."""
-    found = await rows(state, "select * from sources where lease_owner is null and due_at > now() + interval '5 s'")
-    return found[0] if found else None
+    records = await rows(state, "select * from sources where lease_owner is null and due_at > now() + interval '5 s'")
+    return records[0] if records else None
 
 
 async def test_it_is_subscribed_after_the_baseline_and_then_asked_seldom(state, connected, vendor):
@@ -115,23 +115,23 @@ async def test_it_is_subscribed_after_the_baseline_and_then_asked_seldom(state, 
         row = await until(lambda: resting(state))
         assert (vendor.looks, vendor.calls) == (2, ["GET", "POST"]), "the baseline does not wait for the vendor"
         assert timedelta(minutes=9) < row["due_at"] - row["checked_at"] < timedelta(minutes=11)
-        ((url, secret, topic),) = [tuple(one.values()) for one in vendor.hooks.values()]
+        ((url, secret, topic),) = [tuple(hook.values()) for hook in vendor.hooks.values()]
         assert url.startswith(f"{vendor.here}/hints/")
         assert (len(secret) > 30, topic) == (True, "a")
         second = await make(state, connected)
         await until(lambda: vendor.looks == 3)
         await until(lambda: resting(state))
         assert len(vendor.hooks) == 1, "one subscription serves all AREAs of the source"
-        kept = await hint_of(state)
-        assert secret not in str(kept), "kept encrypted"
-        assert urlsplit(url).path.rpartition("/")[2] not in str(kept)
+        stored = await hint_of(state)
+        assert secret not in str(stored), "kept encrypted"
+        assert urlsplit(url).path.rpartition("/")[2] not in str(stored)
 
         vendor.notes.append("new")
         assert await vendor.tells() == [202]
         await until(lambda: _count(state, 2))
         row = await until(lambda: resting(state))
         assert row["due_at"] - row["checked_at"] < timedelta(seconds=70), "what is shown late is looked for, too"
-    assert {one["area_id"] for one in await rows(state)} == {first.id, second.id}
+    assert {row["area_id"] for row in await rows(state)} == {first.id, second.id}
 
 
 async def _count(state, number):
@@ -151,7 +151,7 @@ async def test_a_crowd_of_hints_is_one_look(state, connected, vendor):
 
 async def test_what_is_not_signed_or_not_known_moves_nothing(state, connected, vendor):
     async with worker(state):
-        made = await make(state, connected)
+        created = await make(state, connected)
         await until(lambda: resting(state))
         looks, (hook,) = vendor.looks, vendor.hooks.values()
         for signed in ("wrong", ""):
@@ -161,7 +161,7 @@ async def test_what_is_not_signed_or_not_known_moves_nothing(state, connected, v
         assert await vendor.tells(body=b"x" * 1_000_001) == [413]
         assert (await rows(state, "select nudged_at from sources"))[0]["nudged_at"] is None
         assert vendor.looks == looks
-        await change(state, connected, made.id, is_active=False)
+        await change(state, connected, created.id, is_active=False)
         await until(lambda: not vendor.hooks)
         await until(lambda: _rests(state))
         assert await vendor.tell(hook["url"], hook["secret"]) == 410
@@ -175,9 +175,9 @@ async def _rests(state):
 
 async def test_it_is_ended_when_the_last_area_goes_also_a_deleted_one(state, connected, vendor):
     async with worker(state) as running:
-        one, two = await make(state, connected), await make(state, connected)
+        first, two = await make(state, connected), await make(state, connected)
         await until(lambda: resting(state))
-        await change(state, connected, one.id, is_active=False)
+        await change(state, connected, first.id, is_active=False)
         await until(lambda: resting(state))
         assert vendor.hooks, "the other one needs it"
         vendor.refuses = 503
@@ -197,10 +197,10 @@ async def test_it_is_ended_when_the_last_area_goes_also_a_deleted_one(state, con
 
 async def test_switched_on_again_it_is_subscribed_anew(state, connected, vendor):
     async with worker(state):
-        made = await make(state, connected)
+        created = await make(state, connected)
         await until(lambda: resting(state))
         for active in (False, True):
-            await change(state, connected, made.id, is_active=active)
+            await change(state, connected, created.id, is_active=active)
             await until(lambda: bool(vendor.hooks) == active)  # noqa: B023 - it is called at once
             await until(lambda: resting(state) if active else _rests(state))  # noqa: B023 - as above
         assert await vendor.tells() == [202]
@@ -210,8 +210,8 @@ async def test_it_is_renewed_in_the_last_third_and_made_anew_when_it_is_gone(sta
     async with worker(state) as running:
         await make(state, connected)
         await until(lambda: resting(state))
-        kept = await hint_of(state)
-        assert timedelta(minutes=90) < kept["due_at"] - now() < timedelta(minutes=120)
+        stored = await hint_of(state)
+        assert timedelta(minutes=90) < stored["due_at"] - now() < timedelta(minutes=120)
         await soon(state, running)
         await until(lambda: vendor.looks == 3)
         await until(lambda: resting(state))
@@ -239,13 +239,13 @@ async def test_what_is_soon_to_be_renewed_is_looked_at_in_time(state, connected,
 async def test_a_refusal_is_no_error_and_polling_goes_on_as_ever(state, connected, vendor, status, pause):
     vendor.refuses = status
     async with worker(state) as running:
-        made = await make(state, connected)
+        created = await make(state, connected)
         row = await until(lambda: resting(state))
         assert timedelta(seconds=50) < row["due_at"] - row["checked_at"] < timedelta(seconds=70)
         assert (row["failures"], row["last_error"]) == (0, None)
         assert pause / 2 < (await hint_of(state))["due_at"] - now() <= pause
         async with state.database.sessions() as session:
-            assert (await areas.get(session, control.scope(state), connected, made.id)).reason is None
+            assert (await areas.get(session, control.scope(state), connected, created.id)).reason is None
         vendor.notes.append("new")
         await soon(state, running)
         await until(lambda: _count(state, 1))
@@ -315,19 +315,19 @@ async def test_when_this_server_moves_the_vendor_is_told(state, connected, vendo
         async with serving(Hooks(state, Cache(state), Intake(state.database.dsn))) as there:
             state.settings = state.settings.model_copy(update={"public_url": there})
             await soon(state, running)
-            await until(lambda: [one["url"] for one in vendor.hooks.values() if one["url"].startswith(there)])
+            await until(lambda: [hook["url"] for hook in vendor.hooks.values() if hook["url"].startswith(there)])
             await until(lambda: _patient(state))
             assert (len(vendor.hooks), await vendor.tells()) == (1, [202])
 
 
 async def test_without_its_connection_it_is_left_to_the_vendor(state, connected, vendor):
     async with worker(state):
-        made = await make(state, connected)
+        created = await make(state, connected)
         await until(lambda: resting(state))
         async with state.database.transaction() as session:
             await connections.disconnect(session, state.registry, connected, "pad")
         await until(lambda: rows(state, "select * from sources where failures = 1 and lease_owner is null"))
-        await change(state, connected, made.id, is_active=False)
+        await change(state, connected, created.id, is_active=False)
         await until(lambda: _rests(state))
         assert await vendor.tells() == [410]
 
@@ -346,18 +346,18 @@ async def test_rotated_keys_open_it(state, connected, vendor):
 
 async def test_what_no_key_opens_is_made_anew(state, connected, vendor):
     async with worker(state) as running:
-        made = await make(state, connected)
+        created = await make(state, connected)
         await until(lambda: resting(state))
-        ((old,), kept) = vendor.hooks.values(), await hint_of(state)
+        ((old,), stored) = vendor.hooks.values(), await hint_of(state)
         pool = await state.database.pool()
         await pool.execute("update source_hints set secret = token")
         with capture_logs() as logged:
             await soon(state, running)
             await until(lambda: len(vendor.hooks) == 2)
-        assert [one["log_level"] for one in logged if one["event"] == "hint.undecryptable"] == ["error"]
-        assert (await hint_of(state))["token_hash"] != kept["token_hash"]
+        assert [entry["log_level"] for entry in logged if entry["event"] == "hint.undecryptable"] == ["error"]
+        assert (await hint_of(state))["token_hash"] != stored["token_hash"]
         assert await vendor.tells() == [404, 202], "the old one ends by itself"
-        await change(state, connected, made.id, is_active=False)
+        await change(state, connected, created.id, is_active=False)
         await until(lambda: list(vendor.hooks.values()) == [old])
 
 
@@ -400,7 +400,9 @@ async def test_a_vendor_that_says_it_is_over_is_asked_anew_at_once(state, connec
 
 def test_how_long_a_poll_may_wait():
     minutes = lambda number: timedelta(minutes=number)  # noqa: E731
-    assert [hints.patience(minutes(one)) for one in (1, 2, 15, 60)] == [minutes(one) for one in (10, 15, 15, 60)]
+    assert [hints.patience(minutes(number)) for number in (1, 2, 15, 60)] == [
+        minutes(number) for number in (10, 15, 15, 60)
+    ]
 
 
 async def test_a_bug_of_a_hint_keeps_no_poll_from_being_asked(state, connected, vendor):
@@ -414,4 +416,4 @@ async def test_a_bug_of_a_hint_keeps_no_poll_from_being_asked(state, connected, 
             await make(state, connected)
             row = await until(lambda: resting(state))
     assert (vendor.looks, row["failures"]) == (2, 0)
-    assert [one["log_level"] for one in logged if one["event"] == "hint.bug"] == ["error"]
+    assert [entry["log_level"] for entry in logged if entry["event"] == "hint.bug"] == ["error"]

@@ -41,8 +41,8 @@ async def hooks(state):
 
 
 async def test_202_and_the_execution(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    status, answer, _ = await send(hooks, made.webhook_url + "?a=1", b'{"n": 1}', chunks=3)
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    status, answer, _ = await send(hooks, area.webhook_url + "?a=1", b'{"n": 1}', chunks=3)
     assert (status, answer["duplicate"]) == (202, False)
     (row,) = await rows(state)
     assert row["id"] == answer["execution_id"]
@@ -57,38 +57,38 @@ async def switch(state, user, hooks, area, *, active):
 
 
 async def test_404_unknown_503_off_and_on_again(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     assert (await send(hooks, "http://x/hooks/nothing"))[0] == 404
     assert (await send(hooks, "http://x/hooks/"))[0] == 404
-    await switch(state, user, hooks, made, active=False)
-    status, _, headers = await send(hooks, made.webhook_url)
+    await switch(state, user, hooks, area, active=False)
+    status, _, headers = await send(hooks, area.webhook_url)
     assert (status, headers[b"retry-after"]) == (503, b"300")
-    await switch(state, user, hooks, made, active=True)
-    assert (await send(hooks, made.webhook_url))[0] == 202
+    await switch(state, user, hooks, area, active=True)
+    assert (await send(hooks, area.webhook_url))[0] == 202
 
 
 async def test_503_even_if_the_memory_still_says_on(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    assert (await send(hooks, made.webhook_url))[0] == 202
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    assert (await send(hooks, area.webhook_url))[0] == 202
     async with state.database.transaction() as session:
-        await areas.set_active(session, control.scope(state), user, made.id, active=False)
-    assert (await send(hooks, made.webhook_url))[0] == 503
+        await areas.set_active(session, control.scope(state), user, area.id, active=False)
+    assert (await send(hooks, area.webhook_url))[0] == 503
     assert len(await rows(state)) == 1
 
 
 async def test_what_arrives_while_it_is_off_is_recorded_if_its_owner_says_so(state, user, hooks, world):
     parameters = {"signature": "hmac_sha256", "secret": "a very secret word", "signature_header": "X-Sig"}
-    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
     async with state.database.transaction() as session:
         patch = areas.AreaPatch(when_off="skip", is_active=False)
-        view = await areas.change(session, control.scope(state), user, made.id, patch)
-        (exported,) = await bundles.export(session, control.scope(state), user, [made.id])
+        view = await areas.change(session, control.scope(state), user, area.id, patch)
+        (exported,) = await bundles.export(session, control.scope(state), user, [area.id])
     assert (view.when_off, exported.when_off) == ("skip", "skip")
     signed = {"x-sig": hmac.new(b"a very secret word", b"{}", hashlib.sha256).hexdigest(), "idempotency-key": "1"}
-    assert (await send(hooks, made.webhook_url))[0] == 401
-    status, answer, _ = await send(hooks, made.webhook_url, b"{}", signed)
+    assert (await send(hooks, area.webhook_url))[0] == 401
+    status, answer, _ = await send(hooks, area.webhook_url, b"{}", signed)
     assert status == 202
-    assert (await send(hooks, made.webhook_url, b"{}", signed))[:2] == (200, answer | {"duplicate": True})
+    assert (await send(hooks, area.webhook_url, b"{}", signed))[:2] == (200, answer | {"duplicate": True})
     (row,) = await rows(state)
     assert (row["id"], row["status"]) == (answer["execution_id"], "skipped")
     assert "off when this arrived" in row["error_message"]
@@ -100,49 +100,49 @@ async def test_what_arrives_while_it_is_off_is_recorded_if_its_owner_says_so(sta
 
 
 async def test_what_an_administrator_switched_off_answers_503(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     pool = await state.database.pool()
-    await pool.execute("update components set is_active = false where id = $1", made.component_action_id)
-    assert (await send(hooks, made.webhook_url))[0] == 503
+    await pool.execute("update components set is_active = false where id = $1", area.component_action_id)
+    assert (await send(hooks, area.webhook_url))[0] == 503
 
 
 async def test_only_webhooks_have_it(state, user):
-    made = await make_area(state, user)
-    assert made.when_off is None
+    area = await make_area(state, user)
+    assert area.when_off is None
     async with state.database.transaction() as session:
         with pytest.raises(Invalid):
-            await areas.change(session, control.scope(state), user, made.id, areas.AreaPatch(when_off="skip"))
+            await areas.change(session, control.scope(state), user, area.id, areas.AreaPatch(when_off="skip"))
 
 
 async def test_asking_starts_nothing(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    asked = {"origin": "https://x.example", "access-control-request-headers": "content-type"}
-    status, answer, headers = await send(hooks, made.webhook_url, b"", asked, method="OPTIONS")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    preflight = {"origin": "https://x.example", "access-control-request-headers": "content-type"}
+    status, answer, headers = await send(hooks, area.webhook_url, b"", preflight, method="OPTIONS")
     assert (status, answer) == (204, None)
     assert headers[b"access-control-allow-origin"] == b"*"
     assert headers[b"access-control-allow-headers"] == b"content-type"
-    assert (await send(hooks, made.webhook_url, b"", method="HEAD"))[:2] == (200, None)
+    assert (await send(hooks, area.webhook_url, b"", method="HEAD"))[:2] == (200, None)
     assert await rows(state) == []
-    status, _, headers = await send(hooks, made.webhook_url, b"{}", {"origin": "https://x.example"})
+    status, _, headers = await send(hooks, area.webhook_url, b"{}", {"origin": "https://x.example"})
     assert (status, headers[b"access-control-allow-origin"]) == (202, b"*")
 
 
 async def test_a_path_after_the_address_is_told(state, user, hooks):
     """Some senders append one, such as a Matrix server to an application service's address."""
-    made = await make_area(state, user, action="webhook.received", text="{{method}} {{path}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}} {{path}}")
     for path in ("/_matrix/app/v1/transactions/7", "/", ""):
-        assert (await send(hooks, made.webhook_url, slash=path))[0] == 202
+        assert (await send(hooks, area.webhook_url, slash=path))[0] == 202
     events = await rows(state, "select trigger_data from area_executions order by id")
     assert [orjson.loads(row["trigger_data"])["path"] for row in events] == ["/_matrix/app/v1/transactions/7", "", ""]
-    half = made.webhook_url[:-5]
-    assert (await send(hooks, half, slash=made.webhook_url[-5:]))[0] == 202, "that is the address itself"
-    assert (await send(hooks, half, slash="/" + made.webhook_url[-5:]))[0] == 404
+    half = area.webhook_url[:-5]
+    assert (await send(hooks, half, slash=area.webhook_url[-5:]))[0] == 202, "that is the address itself"
+    assert (await send(hooks, half, slash="/" + area.webhook_url[-5:]))[0] == 404
 
 
 async def test_408_for_a_body_that_does_not_come(state, user, hooks, monkeypatch):
     monkeypatch.setattr(body, "PATIENCE", 0.05)
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    status, _, headers = await send(hooks, made.webhook_url, b"", {"content-length": "10"}, method="STALLED")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    status, _, headers = await send(hooks, area.webhook_url, b"", {"content-length": "10"}, method="STALLED")
     assert (status, headers[b"connection"]) == (408, b"close")
     assert await rows(state) == []
 
@@ -152,11 +152,11 @@ async def test_bodies_that_are_held_are_bounded_for_each_user(state, user, hooks
     mine = await make_area(state, user, action="webhook.received", text="{{method}}")
     other = await make_area(state, await make_user(state, "bob"), action="webhook.received", text="{{method}}")
     slow = [asyncio.create_task(send(hooks, mine.webhook_url, b" " * 900_000, method="STALLED")) for _ in range(30)]
-    await until(lambda: sum(one.done() for one in slow) >= 13)  # 16 MB are held
-    assert {one.result()[0] for one in slow if one.done()} == {429}
+    await until(lambda: sum(task.done() for task in slow) >= 13)  # 16 MB are held
+    assert {task.result()[0] for task in slow if task.done()} == {429}
     assert (await send(hooks, other.webhook_url, b'"' + b"x" * 900_000 + b'"'))[0] == 202
-    for one in slow:
-        one.cancel()
+    for task in slow:
+        task.cancel()
     await asyncio.gather(*slow, return_exceptions=True)
     await until(lambda: not hooks._refusals._last)
     assert (await send(hooks, mine.webhook_url))[0] == 202
@@ -181,20 +181,20 @@ async def test_who_knocks_too_fast_is_refused_before_its_body_is_read(state, use
 
 async def test_a_refusal_is_repeated_for_a_moment(state, user, hooks):
     """Without a look at who sends: that is what makes it cheap. Whoever reads another language gets one of its own."""
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     state.load.heard(report(done={user: 100}))
     state.load.accepted(user, 4000)
-    _, first, headers = await send(hooks, made.webhook_url)
-    again = await send(hooks, made.webhook_url)
+    _, first, headers = await send(hooks, area.webhook_url)
+    again = await send(hooks, area.webhook_url)
     assert again == (429, first, headers)
-    _, french, headers = await send(hooks, made.webhook_url, headers={"accept-language": "fr"})
+    _, french, headers = await send(hooks, area.webhook_url, headers={"accept-language": "fr"})
     assert headers[b"content-language"] == b"fr"
     assert french["request_id"] != first["request_id"]
     other = await make_area(state, user, action="webhook.received", text="{{method}}")
     _, another, _ = await send(hooks, other.webhook_url)
     assert another["request_id"] != first["request_id"]
     await until(lambda: not hooks._refusals._last)
-    _, later, _ = await send(hooks, made.webhook_url)
+    _, later, _ = await send(hooks, area.webhook_url)
     assert later["request_id"] != first["request_id"]
 
 
@@ -213,30 +213,30 @@ async def test_only_refusals_of_a_users_own_address_are_repeated(path, repeated)
 
 
 async def test_413_by_length_and_by_counting(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    assert (await send(hooks, made.webhook_url, b"", {"content-length": str(MAX_BODY + 1)}))[0] == 413
-    assert (await send(hooks, made.webhook_url, b"x" * (MAX_BODY + 1), chunks=7))[0] == 413
-    status, answer, _ = await send(hooks, made.webhook_url, b'"' + b"x" * (MAX_BODY - 2) + b'"')
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    assert (await send(hooks, area.webhook_url, b"", {"content-length": str(MAX_BODY + 1)}))[0] == 413
+    assert (await send(hooks, area.webhook_url, b"x" * (MAX_BODY + 1), chunks=7))[0] == 413
+    status, answer, _ = await send(hooks, area.webhook_url, b'"' + b"x" * (MAX_BODY - 2) + b'"')
     assert (status, answer["duplicate"]) == (202, False)
 
 
 async def test_413_for_an_event_that_becomes_larger_than_its_body(state, user, hooks):
     """The body is within its limit; what is picked of it is kept a second time."""
-    made = await make_area(
+    area = await make_area(
         state, user, action="webhook.received", action_parameters={"pick": "@"}, text="{{query.padding}}"
     )
 
     async def filled(size, padding=0):
-        url = f"{made.webhook_url}?padding={'x' * (1 + padding)}"
+        url = f"{area.webhook_url}?padding={'x' * (1 + padding)}"
         return await send(hooks, url, orjson.dumps({"text": "y" * size}), {"content-type": "application/json"})
 
     status, answer, _ = await filled(MAX_EVENT // 2)
     assert (status, answer["title"]) == (413, "Too large")
-    told = re.fullmatch(
+    match = re.fullmatch(
         r"This event has ([\d,]+) bytes, and an event may have 1,048,576. Send less, or choose a part of it.",
         answer["detail"],
     )
-    around = int(told[1].replace(",", "")) - MAX_EVENT  # what isn't the text
+    around = int(match[1].replace(",", "")) - MAX_EVENT  # what isn't the text
     half, odd = divmod(MAX_EVENT - around, 2)
     assert (await filled(half, odd + 1))[0] == 413
     assert await rows(state) == []
@@ -250,27 +250,27 @@ async def test_413_for_an_event_that_becomes_larger_than_its_body(state, user, h
 
 async def test_429_when_flooding(state, user, hooks, tmp_path):
     state.settings = Settings(_env_file=None, data_dir=tmp_path, webhook_rate=2)
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    outcomes = [await send(hooks, made.webhook_url) for _ in range(14)]
-    refused = [one for one in outcomes if one[0] == 429]
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    outcomes = [await send(hooks, area.webhook_url) for _ in range(14)]
+    refused = [answer for answer in outcomes if answer[0] == 429]
     assert 2 <= len(refused) <= 4
     assert refused[0][2][b"retry-after"] == b"1"
 
 
 async def test_401_unless_signed(state, user, hooks):
     parameters = {"signature": "hmac_sha256", "secret": "a very secret word", "signature_header": "X-Sig"}
-    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
     digest = hmac.new(b"a very secret word", b"{}", hashlib.sha256).hexdigest()
     json = {"content-type": "application/json"}
-    assert (await send(hooks, made.webhook_url))[0] == 401
-    assert (await send(hooks, made.webhook_url, b"{}", json | {"x-sig": ""}))[0] == 401
-    assert (await send(hooks, made.webhook_url, b"{ }", json | {"x-sig": digest}))[0] == 401
-    assert (await send(hooks, made.webhook_url, b"{}", json | {"x-sig": f"sha256={digest}"}))[0] == 202
+    assert (await send(hooks, area.webhook_url))[0] == 401
+    assert (await send(hooks, area.webhook_url, b"{}", json | {"x-sig": ""}))[0] == 401
+    assert (await send(hooks, area.webhook_url, b"{ }", json | {"x-sig": digest}))[0] == 401
+    assert (await send(hooks, area.webhook_url, b"{}", json | {"x-sig": f"sha256={digest}"}))[0] == 202
 
 
 async def test_400_says_what_is_wrong(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    status, answer, headers = await send(hooks, made.webhook_url, b"{not json")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    status, answer, headers = await send(hooks, area.webhook_url, b"{not json")
     assert status == 400
     assert "declared as JSON" in answer["detail"]
     assert headers[b"content-type"] == b"application/problem+json"
@@ -278,19 +278,19 @@ async def test_400_says_what_is_wrong(state, user, hooks):
 
 async def test_compressed_bodies_are_signed_before_or_after(state, user, hooks):
     parameters = {"signature": "hmac_sha256", "secret": "a very secret word", "signature_header": "X-Sig"}
-    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
     sent = gzip.compress(b'{"a": 1}')
     for signed in (sent, b'{"a": 1}'):
         digest = hmac.new(b"a very secret word", signed, hashlib.sha256).hexdigest()
         headers = {"content-type": "application/json", "content-encoding": "gzip", "x-sig": digest}
-        assert (await send(hooks, made.webhook_url, sent, headers))[0] == 202
+        assert (await send(hooks, area.webhook_url, sent, headers))[0] == 202
     assert [orjson.loads(row["trigger_data"])["body"] for row in await rows(state)] == [{"a": 1}] * 2
     headers["x-sig"] = hmac.new(b"another word", sent, hashlib.sha256).hexdigest()
-    assert (await send(hooks, made.webhook_url, sent, headers))[0] == 401
+    assert (await send(hooks, area.webhook_url, sent, headers))[0] == 401
 
 
 async def test_challenges_are_answered_and_start_nothing(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     query = "?hub.mode=subscribe&hub.challenge=abc123&hub.verify_token=x"
     sent = []
 
@@ -308,75 +308,75 @@ async def test_challenges_are_answered_and_start_nothing(state, user, hooks):
         start, end = sent[-2:]
         return start["status"], end["body"], dict(start["headers"])
 
-    status, body, headers = await ask("GET", made.webhook_url + query)
+    status, body, headers = await ask("GET", area.webhook_url + query)
     assert (status, body, headers[b"content-type"]) == (200, b"abc123", b"text/plain")
     assert headers[b"content-security-policy"].startswith(b"sandbox;")
     slack = orjson.dumps({"type": "url_verification", "challenge": "3eZ"})
-    assert (await ask("POST", made.webhook_url, slack))[:2] == (200, b'{"challenge":"3eZ"}')
-    assert (await ask("HEAD", made.webhook_url))[:2] == (200, b"")
+    assert (await ask("POST", area.webhook_url, slack))[:2] == (200, b'{"challenge":"3eZ"}')
+    assert (await ask("HEAD", area.webhook_url))[:2] == (200, b"")
     assert await rows(state) == []
 
 
 async def test_the_response_can_be_chosen(state, user, hooks):
     chosen = {"response_status": "201", "response_body": '{"ok": true}', "response_type": "application/json"}
-    made = await make_area(state, user, action="webhook.received", action_parameters=chosen, text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", action_parameters=chosen, text="{{method}}")
     for _ in range(2):  # a repeated delivery gets the same
-        status, answer, headers = await send(hooks, made.webhook_url, headers={"idempotency-key": "1"})
+        status, answer, headers = await send(hooks, area.webhook_url, headers={"idempotency-key": "1"})
         assert (status, answer, headers[b"content-type"]) == (201, {"ok": True}, b"application/json")
     assert len(await rows(state)) == 1
-    made = await make_area(
+    area = await make_area(
         state, user, action="webhook.received", action_parameters={"response_status": "204"}, text="{{method}}"
     )
-    status, answer, headers = await send(hooks, made.webhook_url)
+    status, answer, headers = await send(hooks, area.webhook_url)
     assert (status, answer) == (204, None)
     assert b"content-length" not in headers
 
 
 async def test_senders_that_wait_to_be_asked_for_a_password_are_asked(state, user, hooks):
-    wanted = {"signature": "basic", "username": "area", "secret": "a very secret word"}
-    made = await make_area(state, user, action="webhook.received", action_parameters=wanted, text="{{method}}")
-    status, _, headers = await send(hooks, made.webhook_url)
+    parameters = {"signature": "basic", "username": "area", "secret": "a very secret word"}
+    area = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    status, _, headers = await send(hooks, area.webhook_url)
     assert (status, headers[b"www-authenticate"]) == (401, b'Basic realm="AREA"')
     login = base64.b64encode(b"area:a very secret word").decode()
-    assert (await send(hooks, made.webhook_url, headers={"authorization": f"Basic {login}"}))[0] == 202
+    assert (await send(hooks, area.webhook_url, headers={"authorization": f"Basic {login}"}))[0] == 202
     (row,) = await rows(state)
     assert "authorization" not in orjson.loads(row["trigger_data"])["headers"]
 
 
 async def test_transfer_codings_are_taken_off(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     headers = {"content-type": "application/json", "transfer-encoding": "gzip, chunked"}
-    assert (await send(hooks, made.webhook_url, gzip.compress(b'{"a": 1}'), headers))[0] == 202
+    assert (await send(hooks, area.webhook_url, gzip.compress(b'{"a": 1}'), headers))[0] == 202
     (row,) = await rows(state)
     assert orjson.loads(row["trigger_data"])["body"] == {"a": 1}
 
 
 async def test_415_for_an_encoding_that_is_not_known(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    status, answer, headers = await send(hooks, made.webhook_url, b"x", {"content-encoding": "zstd"})
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
+    status, answer, headers = await send(hooks, area.webhook_url, b"x", {"content-encoding": "zstd"})
     assert (status, headers[b"accept-encoding"]) == (415, b"gzip, deflate, br")
     assert answer["detail"] == "This Content-Encoding isn't supported. Use one of: gzip, deflate, br."
-    assert (await send(hooks, made.webhook_url, b"x", {"transfer-encoding": "lzma, chunked"}))[0] == 415
+    assert (await send(hooks, area.webhook_url, b"x", {"transfer-encoding": "lzma, chunked"}))[0] == 415
     bomb = gzip.compress(bytes(MAX_BODY + 1))
-    assert (await send(hooks, made.webhook_url, bomb, {"content-encoding": "gzip"}))[0] == 413
-    assert (await send(hooks, made.webhook_url, b"no gzip", {"content-encoding": "gzip"}))[0] == 400
+    assert (await send(hooks, area.webhook_url, bomb, {"content-encoding": "gzip"}))[0] == 413
+    assert (await send(hooks, area.webhook_url, b"no gzip", {"content-encoding": "gzip"}))[0] == 400
     assert await rows(state) == []
 
 
 async def test_a_request_of_several_events_is_accepted_as_a_whole(state, user, hooks, monkeypatch):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    hooked = await make_area(state, user, action="webhook.received", text="{{method}}")
     large = "x" * MAX_EVENT
 
     async def several(_ctx, _params, request):
         for content in request.json():
             yield Event("", Received.model_construct(body=content, headers={}, query={}, method="POST"))
 
-    area = await hooks.cache.area(made.id)
+    area = await hooks.cache.area(hooked.id)
     monkeypatch.setattr(area.plan.action, "function", several)
-    status, answer, _ = await send(hooks, made.webhook_url, b'["a", "b"]')
+    status, answer, _ = await send(hooks, hooked.webhook_url, b'["a", "b"]')
     assert (status, len(answer["execution_ids"])) == (202, 2)
     monkeypatch.setattr(Request, "json", lambda _: ["a", large])
-    assert (await send(hooks, made.webhook_url))[0] == 413
+    assert (await send(hooks, hooked.webhook_url))[0] == 413
     assert [orjson.loads(row["trigger_data"])["body"] for row in await rows(state)] == ["a", "b"]
 
 
@@ -385,8 +385,8 @@ async def test_problems_have_a_type_a_code_and_a_request_id(state, user, hooks):
     assert (status, answer["type"], answer["code"]) == (404, "/api/docs#not-found", "not-found")
     assert answer["request_id"] == headers[b"x-request-id"].decode()
     parameters = {"signature": "hmac_sha256", "secret": "a very secret word"}
-    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
-    status, answer, _ = await send(hooks, made.webhook_url, headers={"accept-language": "fr"})
+    area = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    status, answer, _ = await send(hooks, area.webhook_url, headers={"accept-language": "fr"})
     assert (status, answer["code"]) == (401, "signature-refused")
     assert "X-Signature-256 est absent ou mal formé." in answer["detail"]
     page = docs.render(make_api(state, hooks.cache).openapi())
@@ -398,13 +398,13 @@ async def test_gh_push_2000_commits(state, user, hooks):
     state.registry.add(loaded().services["github"])
     async with state.database.transaction() as session:
         await catalog.sync(session, state.registry)
-    made = await make_area(
+    hooked = await make_area(
         state, user, action="github.new_push", action_parameters={"repository": "o/r"}, text="{{count}}"
     )
     pool = await state.database.pool()
     token_hash = hashlib.sha256(b"known").hexdigest()  # its address is told to GitHub alone
-    await pool.execute("update triggers set token_hash = $2 where area_id = $1", made.id, token_hash)
-    area = await hooks.cache.area(made.id)
+    await pool.execute("update triggers set token_hash = $2 where area_id = $1", hooked.id, token_hash)
+    area = await hooks.cache.area(hooked.id)
     known = "/hooks/known"
     commit = {"id": "6dcb09b5", "message": "m" * 500, "author": {"name": "ann"}, "added": ["file"] * 60}
     push = {
@@ -442,11 +442,11 @@ async def test_gh_push_2000_commits(state, user, hooks):
 
 
 async def test_503_and_nothing_kept_when_the_database_is_away(state, user):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
     intake = Intake("postgresql://postgres@/nowhere?host=/nowhere")
     intake.start()
     hooks = Hooks(state, Cache(state), intake)
-    status, answer, headers = await send(hooks, made.webhook_url)
+    status, answer, headers = await send(hooks, area.webhook_url)
     await intake.stop()
     assert (status, headers[b"retry-after"]) == (503, b"5")
     assert "Try again" in answer["detail"]
@@ -454,16 +454,16 @@ async def test_503_and_nothing_kept_when_the_database_is_away(state, user):
 
 
 async def test_503_while_the_disk_is_full(state, user, hooks, monkeypatch):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    area = await make_area(state, user, action="webhook.received", text="{{method}}")
 
     async def full(_offer):
         raise asyncpg.DiskFullError("could not extend file: No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(hooks.intake, "take", full)
-        status, answer, headers = await send(hooks, made.webhook_url)
+        status, answer, headers = await send(hooks, area.webhook_url)
     assert (status, headers[b"retry-after"], answer["code"]) == (503, b"5", "service-unavailable")
-    assert (await send(hooks, made.webhook_url))[0] == 202
+    assert (await send(hooks, area.webhook_url))[0] == 202
 
 
 def test_no_limit_is_reset_by_many_addresses(monkeypatch):
@@ -484,22 +484,22 @@ def test_no_limit_is_reset_by_many_addresses(monkeypatch):
 
 
 async def test_an_area_that_changes_while_it_is_read_is_read_again(state, user, monkeypatch):
-    made = await make_area(state, user)
+    area = await make_area(state, user)
     cache = Cache(state)
     load = cache._load
 
     def changes_meanwhile(row):
         cache.forget(
-            "area_changed", str(made.id)
+            "area_changed", str(area.id)
         )  # as the listening connection says it, between the read and its keeping
         return load(row)
 
     monkeypatch.setattr(cache, "_load", changes_meanwhile)
-    assert (await cache.area(made.id)).name == made.name
+    assert (await cache.area(area.id)).name == area.name
     monkeypatch.setattr(cache, "_load", load)
     async with state.database.transaction() as session:
-        await session.execute(text("update areas set name = 'new name' where id = :id"), {"id": made.id})
-    assert (await cache.area(made.id)).name == "new name"
+        await session.execute(text("update areas set name = 'new name' where id = :id"), {"id": area.id})
+    assert (await cache.area(area.id)).name == "new name"
 
 
 async def test_why_nothing_was_taken_is_said_in_the_senders_language(hooks):

@@ -13,10 +13,10 @@ from .conftest import make_area, make_user, rows
 
 @pytest.fixture
 async def intake(state):
-    one = Intake(state.database.dsn)
-    one.start()
-    yield one
-    await one.stop()
+    started = Intake(state.database.dsn)
+    started.start()
+    yield started
+    await started.stop()
 
 
 async def test_a_locked_area_holds_up_nobody_else(state, user, intake):
@@ -31,13 +31,13 @@ async def test_a_locked_area_holds_up_nobody_else(state, user, intake):
             for number in range(5):
                 waiting.append(asyncio.create_task(intake.take(Offer(locked.id, f"{number}", b"{}"))))
                 taken = await asyncio.gather(*(intake.take(Offer(other.id, "", b"{}")) for _ in range(20)))
-                assert all(one.execution_id for one in taken)
-            assert not any(one.done() for one in waiting)
+                assert all(accepted.execution_id for accepted in taken)
+            assert not any(task.done() for task in waiting)
             # nor is what is large
             large = b'{"text": "%b"}' % (b"x" * 200_000)
             assert (await intake.take(Offer(other.id, "", large))).execution_id
-            assert not any(one.done() for one in waiting)
-        assert all(one.execution_id for one in await asyncio.gather(*waiting))
+            assert not any(task.done() for task in waiting)
+        assert all(accepted.execution_id for accepted in await asyncio.gather(*waiting))
     assert len(await rows(state, "select 1 from area_executions where area_id = $1", locked.id)) == 5
 
 

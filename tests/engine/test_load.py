@@ -70,22 +70,22 @@ async def test_processes_tell_one_another(state, user, world):
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
         await accept(conn, [Offer(area.id, "", b'{"title": "x"}')] * 700)
-    web, said = Load(), []
+    web, text = Load(), []
     conn = await asyncpg.connect(state.database.dsn)
     try:
         await conn.add_listener(
-            "load", lambda _conn, _pid, _channel, payload: said.append(payload) or web.heard(payload)
+            "load", lambda _conn, _pid, _channel, payload: text.append(payload) or web.heard(payload)
         )
         await web.tell(pool, worker=False)
         assert web.pause(user, 1) > 0
         web.accepted(user, 1)
         await web.tell(pool, worker=False)
-        await until(lambda: said)
+        await until(lambda: text)
         async with worker(state):
             await until(lambda: len(world.sent) == 700)
-            await until(lambda: '"idle":true' in said[-1])
+            await until(lambda: '"idle":true' in text[-1])
     finally:
         await conn.close()
     assert web.pause(user, 0.001) == 0
     assert len(await rows(state)) == 700
-    assert Counter(one["status"] for one in await rows(state)) == {"success": 700}
+    assert Counter(row["status"] for row in await rows(state)) == {"success": 700}

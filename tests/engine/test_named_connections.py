@@ -34,14 +34,14 @@ async def connect(state, user, name="", **changes):
 
 
 def wanted(name, connection=None, action="probe.item", reaction="locked.send_locked", **changes):
-    given = {
+    provided = {
         "name": name,
         "action": {"component": action},
         "reaction": {"component": reaction, "parameters": {"text": "{{title}}"}},
     }
     if connection is not None:
-        given["reaction"]["connection"] = connection
-    return AreaIn.model_validate(given | changes)
+        provided["reaction"]["connection"] = connection
+    return AreaIn.model_validate(provided | changes)
 
 
 async def make(state, user, area):
@@ -118,7 +118,7 @@ async def _waits(state, reason):
 
 
 def _sent(world, text):
-    return [one for one in world.sent if one[1] == text]
+    return [message for message in world.sent if message[1] == text]
 
 
 async def test_a_used_up_quota_parks_one_connection_alone(state, user, world):
@@ -176,8 +176,8 @@ async def test_disconnecting_tells_who_uses_it_and_keeps_the_name_for_them(state
         (needing,) = await connections.disconnect(session, state.registry, user, "locked", name="Work")
     assert needing.id == area.id
     assert (await view(state, user, area)).state == "waiting_for_connection"
-    (kept,) = await rows(state, "select * from named_connections")
-    assert (kept["name"], kept["oauth_token"]) == ("Work", None)
+    (row,) = await rows(state, "select * from named_connections")
+    assert (row["name"], row["oauth_token"]) == ("Work", None)
     async with worker(state):
         await offer(state, area, {"title": "1"})
         await until(lambda: _waits(state, "connection"))
@@ -238,11 +238,11 @@ async def test_keys_are_rotated_and_credentials_stand_nowhere_in_clear(state, us
     new = Keyring(["another-key-of-more-than-32-characters!", *state.settings.secret_keys()])
     async with state.database.transaction() as session:
         assert (await rotation.rotate(session, new, state.registry)).count == 1
-        kept = await connections.credential(session, new, state.registry, user, "locked", number=before["id"])
-    assert kept.password.get_secret_value() == "canary-of-work"
+        stored = await connections.credential(session, new, state.registry, user, "locked", number=before["id"])
+    assert stored.password.get_secret_value() == "canary-of-work"
     for table in await rows(state, "select tablename from pg_tables where schemaname = 'public'"):
-        for one in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
-            assert "canary-of-work" not in one["text"]
+        for row in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
+            assert "canary-of-work" not in row["text"]
 
 
 async def test_a_user_who_goes_takes_them_along(state, user):
@@ -271,7 +271,7 @@ async def test_a_connection_is_renamed_and_its_areas_keep_it(state, user, world)
         await offer(state, area, {"title": "1"})
         await until(lambda: settled(state))
     assert logins == [("Work", "1")]
-    for name, new, error, said in (
+    for name, new, error, message in (
         ("Night shift", "Home", Conflict, "already have a connection called Home"),
         ("Night shift", " ", Invalid, "Enter a name"),
         ("Night shift", "x" * 101, Invalid, "at most 100"),
@@ -279,7 +279,7 @@ async def test_a_connection_is_renamed_and_its_areas_keep_it(state, user, world)
         ("", "Default", Invalid, "The default connection has no name"),
         ("Work", "New", NotFound, "You have no connection 'Work'"),
     ):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             await rename(name, new)
     stranger = await make_user(state, "stranger")
     with pytest.raises(NotFound):

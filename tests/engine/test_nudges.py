@@ -45,10 +45,10 @@ async def board(state):
         return None
 
     def accounts(request: Request) -> list[str]:
-        found = request.json()
-        if "accounts" not in found:
+        answer = request.json()
+        if "accounts" not in answer:
             raise Permanent("It names no account.")
-        return found["accounts"]
+        return answer["accounts"]
 
     def token(request: Request) -> str | None:
         return parse(dict[str, str], request.json(), "Board").get("token")
@@ -69,11 +69,11 @@ async def board(state):
         it.asked += 1
         if it.slow:
             it.items.append("seen only by the next look")
-            found, it.slow = it.items[:-1], it.slow.set()
+            results, it.slow = it.items[:-1], it.slow.set()
             await asyncio.sleep(0.3)
         else:
-            found = list(it.items)
-        for name in found:
+            results = list(it.items)
+        for name in results:
             yield Event(name, Item(title=name))
 
     keys = {"board": Keys("id", SecretStr("secret"), SecretStr(SIGNING))}
@@ -158,8 +158,8 @@ async def test_news_that_comes_while_it_is_looked_at_is_looked_for_again(state, 
 
 
 async def _at_rest(state):
-    found = await rows(state, "select * from sources")
-    return all(row["lease_owner"] is None and row["checked_at"] for row in found)
+    records = await rows(state, "select * from sources")
+    return all(row["lease_owner"] is None and row["checked_at"] for row in records)
 
 
 async def test_what_is_not_signed_moves_nothing(state, user, board):
@@ -186,23 +186,23 @@ async def test_what_the_vendor_will_sign_with_is_kept_until_it_is_set(state, use
     async def shown(keyring=state.keyring):
         async with state.database.sessions() as session:
             sent = await introductions.sent(session, keyring, state.registry, state.settings)
-        return {slug: [one.token for one in tokens] for slug, tokens in sent.items()}
+        return {slug: [token.token for token in tokens] for slug, tokens in sent.items()}
 
-    told = orjson.dumps({"token": "s3cret-t0ken"})
-    assert (await tell(state, body=told, signed=""))[0] == 401, "a signing secret is set"
+    answer = orjson.dumps({"token": "s3cret-t0ken"})
+    assert (await tell(state, body=answer, signed=""))[0] == 401, "a signing secret is set"
     registered = {"board": Keys("id", SecretStr("secret"))}
     for keys in ({}, registered):
         set_to(keys)
         assert await shown() == {}
-        assert (await tell(state, body=told, signed=""))[0] == (200 if keys else 401)
+        assert (await tell(state, body=answer, signed=""))[0] == (200 if keys else 401)
     with capture_logs() as logged:
-        assert await tell(state, body=told.replace(b"s3cret", b"n3w"), signed="") == (200, b"{}")
-    assert [one["event"] for one in logged] == ["webhook.token"]
+        assert await tell(state, body=answer.replace(b"s3cret", b"n3w"), signed="") == (200, b"{}")
+    assert [entry["event"] for entry in logged] == ["webhook.token"]
     assert "n3w-t0ken" not in str(logged)
     assert await shown() == {"board": ["s3cret-t0ken", "n3w-t0ken"]}, "none replaces another"
-    assert (await tell(state, body=told, signed=""))[0] == 200, "the same again is no other"
+    assert (await tell(state, body=answer, signed=""))[0] == 200, "the same again is no other"
     for number, status in enumerate([200, 401, 401]):
-        more = told.replace(b"s3cret", b"m0re-%d" % number)
+        more = answer.replace(b"s3cret", b"m0re-%d" % number)
         assert (await tell(state, body=more, signed=""))[0] == status, "three from one address"
         await asyncio.sleep(1)  # one a second
     assert len((await shown())["board"]) == 3

@@ -7,7 +7,7 @@ from area.sdk import Retry
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("message", "expected"),
     [
         ("example.org answered 429: later", "example.org answered 429: later."),
         ("It is too early.", "It is too early."),
@@ -15,5 +15,5 @@ from area.sdk import Retry
         ("and so on …", "and so on …"),
     ],
 )
-def test_a_servers_own_words_end_before_the_next_sentence(said, expected):
-    assert ended(Retry(said)) == expected
+def test_a_servers_own_words_end_before_the_next_sentence(message, expected):
+    assert ended(Retry(message)) == expected

@@ -136,8 +136,8 @@ async def test_a_turn_costs_the_same_however_many_sources_are_due(state, filled)
         """
     )
     for query, values in [(turns.DUE, ("poll", turns.LINE)), (turns.DUE_OF_EACH, ("poll", turns.OF_EACH))]:
-        (told,) = await pool.fetchrow(f"explain (analyze, buffers, format json) {query}", *values)
-        plan = orjson.loads(told)[0]["Plan"]
-        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2000, told
-    found = await turns.waiting(pool, "poll")
-    assert {one.user_id for one in found} == set(range(20))  # the many of one don't hide the others
+        (answer,) = await pool.fetchrow(f"explain (analyze, buffers, format json) {query}", *values)
+        plan = orjson.loads(answer)[0]["Plan"]
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2000, answer
+    result = await turns.waiting(pool, "poll")
+    assert {row.user_id for row in result} == set(range(20))  # the many of one don't hide the others

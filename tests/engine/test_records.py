@@ -79,13 +79,13 @@ async def test_times_are_of_the_whole_run_and_each_attempt_has_its_own(state, us
     async with worker(state):
         await until(lambda: settled(state))
     (row,) = await rows(state)
-    kept = await record(state, accepted.execution_id)
-    first, second, last = kept.attempts
+    stored = await record(state, accepted.execution_id)
+    first, second, last = stored.attempts
     assert row["started_at"].replace(tzinfo=UTC) == first.at < second.at < last.at
     whole = (row["completed_at"] - row["started_at"]) / timedelta(milliseconds=1)
     assert row["execution_time_ms"] == round(whole) >= 600 > last.ms  # two pauses of 300 ms at least
     shown = await view(state, user, accepted.execution_id)
-    assert [one.error for one in shown.attempts] == ["attempt 1 failed", "attempt 2 failed"]
+    assert [attempt.error for attempt in shown.attempts] == ["attempt 1 failed", "attempt 2 failed"]
     assert shown.succeeded == last
     assert set(shown.model_dump()).isdisjoint({"succeeded", "record"})
 
@@ -153,11 +153,11 @@ async def test_given_parameters_are_encrypted_and_shown_with_dots(state, user):
     async with state.database.transaction() as session:
         await control.cancel(session, user, number)
     again = await replay(state, user, number, "as_it_was")
-    kept = await record(state, again)
-    assert (kept.replay_of, kept.as_it_was) == (number, True)
-    assert unseal(state.keyring, again, kept.parameters or "") == GIVEN
+    saved = await record(state, again)
+    assert (saved.replay_of, saved.as_it_was) == (number, True)
+    assert unseal(state.keyring, again, saved.parameters or "") == GIVEN
     with pytest.raises(Undecryptable):
-        unseal(state.keyring, number, kept.parameters or "")  # nor are they good for another run
+        unseal(state.keyring, number, saved.parameters or "")  # nor are they good for another run
     with pytest.raises(Invalid) as refused:
         await replay(state, user, number, parameters=shown)
     (error,) = refused.value.errors
@@ -195,9 +195,9 @@ async def test_given_parameters_are_encrypted_after_an_upgrade_and_with_a_new_ke
     new = Keyring(["a-new-key-of-more-than-32-characters", *state.settings.secret_keys()])
     async with state.database.transaction() as session:
         assert (await rotation.rotate(session, new, state.registry)).count >= 1
-    kept = await record(state, number)
-    assert not new.needs_rotation(kept.parameters or "")
-    assert unseal(new, number, kept.parameters or "") == GIVEN
+    stored = await record(state, number)
+    assert not new.needs_rotation(stored.parameters or "")
+    assert unseal(new, number, stored.parameters or "") == GIVEN
     async with state.database.transaction() as session:
         assert await sealing.unseal_given(session, new) == 0
     assert orjson.loads((await record(state, number)).parameters or "") == GIVEN

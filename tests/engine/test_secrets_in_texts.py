@@ -27,12 +27,12 @@ WATCHED = {"url": "https://api.example.com/x?token=canary-poll", "path": "@", "h
 
 async def leaks(state) -> list[str]:
     """What a dump of the database shows of the canaries."""
-    found = []
+    tables = []
     for table in await rows(state, "select tablename from pg_tables where schemaname = 'public'"):
-        for one in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
-            if "canary" in one["text"]:
-                found.append(f"{table['tablename']}: {one['text'][:300]}")  # noqa: PERF401
-    return found
+        for row in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
+            if "canary" in row["text"]:
+                tables.append(f"{table['tablename']}: {row['text'][:300]}")  # noqa: PERF401
+    return tables
 
 
 async def views(state, user):
@@ -60,8 +60,10 @@ async def test_no_canary_is_readable_and_all_of_it_is_used(state):
     called = await make_area(state, user, reaction="http.request", **CANARIES)
     polled = await make_area(state, user, action="http.value_changed", action_parameters=WATCHED, text="{{value}}")
     assert await leaks(state) == []
-    shown = orjson.dumps([one.model_dump(mode="json") for one in await views(state, user)]).decode()
-    written = orjson.dumps([one.model_dump(mode="json") for one in await exported(state, user)]).decode()
+    shown = orjson.dumps([view.model_dump(mode="json") for view in await views(state, user)]).decode()
+    written = orjson.dumps(
+        [exported_area.model_dump(mode="json") for exported_area in await exported(state, user)]
+    ).decode()
     for text in (shown, written):
         assert "canary" not in text
         assert "Accept: text/plain" in text
@@ -91,14 +93,14 @@ async def test_what_is_saved_with_dots_stays_and_a_new_area_wants_it(state):
     with pytest.raises(Invalid) as caught:
         await change(state, user, area, reaction={"component": "http.request", "parameters": elsewhere})
     assert caught.value.errors[0]["field"] == "reaction.parameters.url"
-    (one,) = await exported(state, user)
+    (bundle,) = await exported(state, user)
     with pytest.raises(Invalid) as caught:
         async with state.database.transaction() as session:
-            await areas.create(session, control.scope(state), user, one)
-    assert {one["field"].rpartition(".")[2] for one in caught.value.errors} == {"headers", "url", "body"}
-    assert {one["message"] for one in caught.value.errors} == {"Replace the dots with the secret."}
+            await areas.create(session, control.scope(state), user, bundle)
+    assert {error["field"].rpartition(".")[2] for error in caught.value.errors} == {"headers", "url", "body"}
+    assert {error["message"] for error in caught.value.errors} == {"Replace the dots with the secret."}
     async with state.database.transaction() as session:
-        assert (await bundles.apply(session, control.scope(state), user, [one]))["same"] == [one.name]
+        assert (await bundles.apply(session, control.scope(state), user, [bundle]))["same"] == [bundle.name]
 
 
 async def test_what_an_older_version_left_in_clear_is_encrypted_once(state):
@@ -159,17 +161,17 @@ async def test_a_login_in_an_address_moves_into_a_credential_of_its_host(state):
     again = await make_area(state, user, reaction="http.request", url=CANARIES["url"])
     other = CANARIES["url"].replace("canary-login", "canary-other")
     another = await make_area(state, user, reaction="http.request", url=other)
-    assert [one.reaction.connection for one in (first, again)] == ["api.example.com"] * 2
+    assert [loaded.reaction.connection for loaded in (first, again)] == ["api.example.com"] * 2
     assert another.reaction.connection == "api.example.com (ann)"
     assert "@" not in first.reaction.parameters["url"]
     service = state.registry.services["http"]
     passwords = set()
     for row in await rows(state, "select * from named_connections order by id"):
         async with state.database.sessions() as session:
-            kept = await connections.credential(
+            credential = await connections.credential(
                 session, state.keyring, state.registry, user, service.slug, number=row["id"]
             )
-        passwords.add((row["name"], kept.user, kept.password.get_secret_value(), kept.url))
+        passwords.add((row["name"], credential.user, credential.password.get_secret_value(), credential.url))
     place = "https://api.example.com/"
     assert passwords == {
         ("api.example.com", "ann", "canary-login", place),

@@ -165,12 +165,12 @@ MEANING = {
 
 async def wrong(state) -> list[str]:
     """Columns that say something else than they mean."""
-    found = []
+    results = []
     for table, columns in MEANING.items():
         for column, (meaning, predicate) in columns.items():
             query = f"select to_jsonb(t)::text as row from {table} t where not coalesce({predicate}, false)"
-            found += [f"{table}.{column} ({meaning}): {row['row']}" for row in await rows(state, query)]
-    return found
+            results += [f"{table}.{column} ({meaning}): {row['row']}" for row in await rows(state, query)]
+    return results
 
 
 async def one(state, area, number=0):
@@ -179,8 +179,8 @@ async def one(state, area, number=0):
 
 
 async def source_of(state, area):
-    found = await rows(state, "select * from hook_states where area_id = $1 and state_key = 'source'", area.id)
-    return found[0] if found else None
+    records = await rows(state, "select * from hook_states where area_id = $1 and state_key = 'source'", area.id)
+    return records[0] if records else None
 
 
 def test_each_column_is_told():
@@ -238,8 +238,8 @@ async def test_the_life_of_an_area(state, user, world):
     became = {titles[row["id"]]: row["status"] for row in await rows(state) if row["area_id"] == polled.id}
     assert became == {"yes": "success", "no": "skipped", "wait": "cancelled", "fail": "failed"}
     failed = await one(state, hooked)
-    (kept,) = await rows(state, "select attempts from execution_records where execution_id = $1", failed["id"])
-    attempts = orjson.loads(kept["attempts"])
+    (stored,) = await rows(state, "select attempts from execution_records where execution_id = $1", failed["id"])
+    attempts = orjson.loads(stored["attempts"])
     assert [attempt["error"] for attempt in attempts] == [
         "attempt 1 failed",
         "attempt 2 failed",
@@ -273,10 +273,10 @@ async def test_the_life_of_an_area(state, user, world):
 
 async def _all_but_one_over(state, count):
     """All have come, and only the one that waits an hour is not over."""
-    found = await rows(state)
-    waiting = [row for row in found if row["status"] in ("pending", "running")]
+    records = await rows(state)
+    waiting = [row for row in records if row["status"] in ("pending", "running")]
     return (
-        len(found) == count
+        len(records) == count
         and len(waiting) == 1
         and await rows(state, "select 1 from execution_jobs where due_at > now() + interval '30 minutes'")
     )
@@ -302,10 +302,10 @@ async def test_where_a_source_stands_is_written_seldom_and_at_once_when_there_is
     async with worker(state):
         await until(lambda: source_of(state, first))
         await until(lambda: source_of(state, second))
-        before = [await source_of(state, one) for one in (first, second)]
+        before = [await source_of(state, area) for area in (first, second)]
         looks = world.polls["default"]
         await until(lambda: world.polls["default"] >= looks + 2)
-        assert [await source_of(state, one) for one in (first, second)] == before
+        assert [await source_of(state, area) for area in (first, second)] == before
         await age(state, timedelta(minutes=10))
         old = await checked(state, first)
         await until(lambda: _moved(state, first, old))

@@ -48,26 +48,26 @@ SIGNING = "what it signs with"
 
 
 async def subscribe(ctx: Context, params: Topic, hook: Hook) -> Subscription:
-    told = {"url": hook.url, "secret": "", "topic": params.topic}
-    for one in await ctx.http.get("/hooks"):
-        if (one["url"], one["topic"]) == (told["url"], told["topic"]):
-            return await renew(ctx, params, hook, one["id"])
-    made = await ctx.http.post("/hooks", json=told)
-    return Subscription(made["id"], datetime.fromisoformat(made["expires_at"]))
+    answer = {"url": hook.url, "secret": "", "topic": params.topic}
+    for registered in await ctx.http.get("/hooks"):
+        if (registered["url"], registered["topic"]) == (answer["url"], answer["topic"]):
+            return await renew(ctx, params, hook, registered["id"])
+    created = await ctx.http.post("/hooks", json=answer)
+    return Subscription(created["id"], datetime.fromisoformat(created["expires_at"]))
 
 
 def named(request: Request) -> list[str]:
-    told = request.json()
-    if "ids" not in told:
+    answer = request.json()
+    if "ids" not in answer:
         raise Permanent("It names nothing.")
-    return told["ids"]
+    return answer["ids"]
 
 
 def service_at(url, *, scopes=()):
     async def works(ctx: Context, credential: Login) -> None:
         return None
 
-    made = Service(
+    service = Service(
         "wall", "Wall", "A wall that tells of notes.", base_url=url, auth=Credentials(Login, works),
         inbound=Inbound(hmac_sha256("X-Signature"), subscriptions=named),
     )  # fmt: skip
@@ -79,8 +79,8 @@ def service_at(url, *, scopes=()):
 
     for name in ("note_written", "note_changed"):
         notes.__name__ = name
-        made.poll(name, every=timedelta(minutes=1), hint=hint)(notes)
-    return made
+        service.poll(name, every=timedelta(minutes=1), hint=hint)(notes)
+    return service
 
 
 @pytest.fixture
@@ -130,11 +130,11 @@ async def test_one_serves_all_polls_that_find_it(state, connected, vendor):
         await make(state, connected, "note_changed")
         await make(state, connected, topic="b")
         await until(lambda: quiet(state, 3))
-        assert {one["url"] for one in vendor.hooks.values()} == {f"{vendor.here}/webhooks/wall"}
-        assert sorted(one["topic"] for one in vendor.hooks.values()) == ["a", "b"]
+        assert {hook["url"] for hook in vendor.hooks.values()} == {f"{vendor.here}/webhooks/wall"}
+        assert sorted(hook["topic"] for hook in vendor.hooks.values()) == ["a", "b"]
         assert await waits(state) == [1, 1, 1], "it was not heard yet"
 
-        shared = next(number for number, one in vendor.hooks.items() if one["topic"] == "a")
+        shared = next(number for number, hook in vendor.hooks.items() if hook["topic"] == "a")
         vendor.notes.append("new")
         status, answer = await tell(vendor, shared, signed="wrong")
         assert (status, orjson.loads(answer)["code"]) == (401, "signature-refused")
@@ -144,13 +144,13 @@ async def test_one_serves_all_polls_that_find_it(state, connected, vendor):
         assert await tell(vendor, shared, "nobody's") == (202, b'{"nudged":2}')
         await until(lambda: _ran(state, 2))
         await until(lambda: quiet(state, 3))
-        assert [bool(one["heard_at"]) for one in await rows(state, HINTS)] == [True, True, False]
+        assert [bool(row["heard_at"]) for row in await rows(state, HINTS)] == [True, True, False]
         pool = await state.database.pool()
         await pool.execute("update sources set nudged_at = null")
         await soon(state, running)
         await until(lambda: _waits(state, [10, 10, 1]))
-        for one in await rows(state, HINTS):
-            token = state.keyring.decrypt(one["token"], f"source:{one['source_id']}|token")
+        for row in await rows(state, HINTS):
+            token = state.keyring.decrypt(row["token"], f"source:{row['source_id']}|token")
             async with vendor.client.post(f"{vendor.here}/hints/{token}") as answer:
                 assert answer.status == 404, "it has no address of its own"
 
@@ -159,17 +159,17 @@ async def _ran(state, number):
     return len(await rows(state)) == number
 
 
-async def _waits(state, wanted):
-    return await quiet(state, len(wanted)) and await waits(state) == wanted
+async def _waits(state, expected):
+    return await quiet(state, len(expected)) and await waits(state) == expected
 
 
 async def test_it_is_ended_with_the_last_of_them(state, connected, vendor):
     other = await connect(state, await make_user(state, "bob"))
     async with worker(state):
-        made = [await make(state, connected), await make(state, connected, "note_changed"), await make(state, other)]
+        results = [await make(state, connected), await make(state, connected, "note_changed"), await make(state, other)]
         await until(lambda: quiet(state, 3))
         assert len(vendor.hooks) == 1
-        for area, user, left in zip(made, (connected, connected, other), (2, 1, 0), strict=True):
+        for area, user, left in zip(results, (connected, connected, other), (2, 1, 0), strict=True):
             assert vendor.hooks
             await change(state, user, area.id, is_active=False)
             await until(lambda: quiet(state, left))  # noqa: B023 - it is called at once
@@ -182,10 +182,10 @@ async def test_of_all_that_ask_at_once_the_first_makes_it_and_of_all_that_end_at
     state, connected, vendor
 ):
     async with worker(state):
-        made = [await make(state, connected, name) for name in ("note_written", "note_changed")]
+        results = [await make(state, connected, name) for name in ("note_written", "note_changed")]
         await until(lambda: quiet(state, 2))
         assert len(vendor.hooks) == 1, "of all that ask at once the first makes it"
-        for area in made:
+        for area in results:
             await change(state, connected, area.id, is_active=False)
         await until(lambda: _standing(state, 0))
         await until(lambda: quiet(state, 0))
@@ -193,7 +193,7 @@ async def test_of_all_that_ask_at_once_the_first_makes_it_and_of_all_that_end_at
 
 
 async def _standing(state, number):
-    return sum(one["subscription"] is not None for one in await rows(state, HINTS)) == number
+    return sum(row["subscription"] is not None for row in await rows(state, HINTS)) == number
 
 
 async def test_when_this_server_moves_all_of_them_move(state, connected, vendor):
@@ -204,22 +204,22 @@ async def test_when_this_server_moves_all_of_them_move(state, connected, vendor)
         async with serving(Hooks(state, Cache(state), Intake(state.database.dsn))) as there:
             state.settings = state.settings.model_copy(update={"public_url": there})
             await soon(state, running)
-            await until(lambda: [one["url"] for one in vendor.hooks.values()] == [f"{there}/webhooks/wall"])
+            await until(lambda: [hook["url"] for hook in vendor.hooks.values()] == [f"{there}/webhooks/wall"])
             await until(lambda: _moved(state, there))
-        assert len({one["subscription"] for one in await rows(state, HINTS)}) == 1
+        assert len({row["subscription"] for row in await rows(state, HINTS)}) == 1
 
 
 async def _moved(state, there):
-    found = await rows(state, HINTS)
-    return all(one["subscription"] and one["server"] == there for one in found) and await quiet(state, len(found))
+    records = await rows(state, HINTS)
+    return all(row["subscription"] and row["server"] == there for row in records) and await quiet(state, len(records))
 
 
 @pytest.mark.parametrize("vendor", [("tell",)], indirect=True)
 async def test_without_the_scope_for_it_it_is_polled_as_ever_and_the_vendor_not_asked(state, connected, vendor):
     async with worker(state) as running:
-        made = await make(state, connected)
+        created = await make(state, connected)
         await until(lambda: quiet(state, 1))
-        assert (vendor.calls, await waits(state), made.reason) == ([], [1], None)
+        assert (vendor.calls, await waits(state), created.reason) == ([], [1], None)
         pool = await state.database.pool()
         await pool.execute("update connection_states set scopes = 'read tell'")
         await soon(state, running)

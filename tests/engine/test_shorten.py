@@ -22,19 +22,19 @@ def test_what_fits_stays():
 
 def test_lists_are_cut_and_the_rest_stays():
     value = {"commits": [{"id": number, "text": "x" * 100} for number in range(2048)], "repository": {"name": "r"}}
-    kept = shortened(value)
-    assert kept["repository"] == {"name": "r"}
-    assert kept["commits"] == value["commits"][: len(kept["commits"])]
-    assert 200 < len(kept["commits"]) < 2048
-    assert kept[LEFT_OUT] == [{"path": "commits", "kept": len(kept["commits"]), "of": 2048}]
+    stored = shortened(value)
+    assert stored["repository"] == {"name": "r"}
+    assert stored["commits"] == value["commits"][: len(stored["commits"])]
+    assert 200 < len(stored["commits"]) < 2048
+    assert stored[LEFT_OUT] == [{"path": "commits", "kept": len(stored["commits"]), "of": 2048}]
 
 
 def test_lists_within_lists_and_texts_are_cut():
     value = {"commits": [{"added": ["file"] * 100_000, "id": 1}], "output": {"text": "é" * 100_000}, "n": 1}
-    kept = shortened(value)
-    assert kept["n"] == kept["commits"][0]["id"] == 1
-    assert {note["path"] for note in kept[LEFT_OUT]} == {"commits.0.added", "output.text"}
-    assert value["output"]["text"].startswith(kept["output"]["text"])
+    stored = shortened(value)
+    assert stored["n"] == stored["commits"][0]["id"] == 1
+    assert {note["path"] for note in stored[LEFT_OUT]} == {"commits.0.added", "output.text"}
+    assert value["output"]["text"].startswith(stored["output"]["text"])
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b"", b"1", b"[" * 100_000])
@@ -54,6 +54,6 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), values, max_size=8))
 def test_any_object_is_an_object_that_fits(value):
     most = ROOM + 30_000
-    kept = orjson.loads(decode(orjson.dumps(value), most=most))
-    assert set(value) <= set(kept)
-    assert len(orjson.dumps(kept)) <= most + ROOM
+    stored = orjson.loads(decode(orjson.dumps(value), most=most))
+    assert set(value) <= set(stored)
+    assert len(orjson.dumps(stored)) <= most + ROOM

@@ -99,12 +99,12 @@ def folder(tmp_path, monkeypatch):
 @pytest_asyncio.fixture
 async def state(dsn, folder):
     settings = Settings(_env_file=None, data_dir=folder.path)
-    one = await State.open(settings, dsn)
-    one.registry = load()
-    async with one.database.transaction() as session:
-        await catalog.sync(session, one.registry)
-    yield one
-    await one.close()
+    opened = await State.open(settings, dsn)
+    opened.registry = load()
+    async with opened.database.transaction() as session:
+        await catalog.sync(session, opened.registry)
+    yield opened
+    await opened.close()
 
 
 @asynccontextmanager
@@ -151,7 +151,7 @@ async def stopped(process, seconds=100.0):
 async def fire(state, area, number=1):
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        return [one.execution_id for one in await accept(conn, [Offer(area.id, "", b"{}")] * number)]
+        return [accepted.execution_id for accepted in await accept(conn, [Offer(area.id, "", b"{}")] * number)]
 
 
 def key(state, execution):
@@ -197,14 +197,14 @@ async def test_sigterm_finishes_the_quick_and_hands_back_the_slow(state, folder,
         with capsys.disabled():
             print(f"\n  SIGTERM with 1,000 executions: ended after {took:.2f} s")
     log = await log_of(state)
-    assert {name: {log[one]["status"] for one in some} for name, some in ids.items()} == {
+    assert {name: {log[run]["status"] for run in some} for name, some in ids.items()} == {
         "quick": {"success"},
         "slow": {"pending"},
         "quick once": {"success"},
         "slow once": {"failed"},
         "crowd": {"pending"},
     }
-    assert {log[one]["error_message"] for one in ids["slow once"]} == {"Interrupted; the outcome is unknown."}
+    assert {log[run]["error_message"] for run in ids["slow once"]} == {"Interrupted; the outcome is unknown."}
     assert not await rows(state, "select * from pgqueuer where status = 'picked'")
 
     folder.hurry()
@@ -213,12 +213,12 @@ async def test_sigterm_finishes_the_quick_and_hands_back_the_slow(state, folder,
         second.send_signal(signal.SIGTERM)
         await stopped(second)  # told twice
     log = await log_of(state)
-    assert {log[one]["status"] for name in ("slow", "crowd") for one in ids[name]} == {"success"}
-    assert {json.loads(log[one]["execution_result"])["pid"] for one in ids["slow"]} == {second.pid}
+    assert {log[run]["status"] for name in ("slow", "crowd") for run in ids[name]} == {"success"}
+    assert {json.loads(log[run]["execution_result"])["pid"] for run in ids["slow"]} == {second.pid}
     begun, ended = folder.said("begin"), folder.said("end")
-    assert {begun[key(state, one)] for one in ids["slow"]} == {2}  # with the same key both times
-    assert {begun[key(state, one)] for name in ("quick", "quick once", "slow once") for one in ids[name]} == {1}
-    assert {ended[key(state, one)] for name in ids if name != "slow once" for one in ids[name]} == {1}
+    assert {begun[key(state, run)] for run in ids["slow"]} == {2}  # with the same key both times
+    assert {begun[key(state, run)] for name in ("quick", "quick once", "slow once") for run in ids[name]} == {1}
+    assert {ended[key(state, run)] for name in ids if name != "slow once" for run in ids[name]} == {1}
     assert not await rows(state, "select * from pgqueuer")
     assert not await rows(state, "select * from execution_jobs")
 
@@ -264,4 +264,4 @@ async def test_what_a_killed_worker_held_is_repeated_or_failed(state, folder, ca
     assert begun[key(state, repeated)] in (2, 3)  # a new connection may have been made, and it was written down
     (row,) = await rows(state, "select attempts from execution_records where execution_id = $1", repeated)
     attempts = json.loads(row["attempts"])
-    assert [one["interrupted"] for one in attempts] == [True] * (begun[key(state, repeated)] - 1) + [False]
+    assert [attempt["interrupted"] for attempt in attempts] == [True] * (begun[key(state, repeated)] - 1) + [False]

@@ -177,25 +177,25 @@ async def test_a_hook_is_ended_with_the_credential_of_the_deleted_connection(sta
 
 async def test_switched_on_off_and_deleted(state, user, vendor):
     async with worker(state):
-        made = await make_area(state, user, action="vendor.pushed", action_parameters={"topic": "a"})
-        assert (made.webhook_url, made.webhook_secret) == (None, None), "nothing for the user to do"
+        area = await make_area(state, user, action="vendor.pushed", action_parameters={"topic": "a"})
+        assert (area.webhook_url, area.webhook_secret) == (None, None), "nothing for the user to do"
         await until(lambda: vendor.hooks)
         ((url, secret, topic),) = vendor.hooks.values()
         assert url.startswith("https://area.example/hooks/")
         assert (len(secret) > 30, topic) == (True, "a")
-        await change(state, user, made.id, is_active=False)
+        await change(state, user, area.id, is_active=False)
         await until(lambda: not vendor.hooks)
-        await change(state, user, made.id, is_active=True)
+        await change(state, user, area.id, is_active=True)
         await until(lambda: vendor.hooks)
-        await change(state, user, made.id, name="other")
-        await change(state, user, made.id, action=Part(component="vendor.pushed", parameters={"topic": "b"}))
+        await change(state, user, area.id, name="other")
+        await change(state, user, area.id, action=Part(component="vendor.pushed", parameters={"topic": "b"}))
         await until(lambda: [topic for _, _, topic in vendor.hooks.values()] == ["b"])
         async with state.database.transaction() as session:
-            await areas.renew_address(session, control.scope(state), user, made.id)
-        await until(lambda: [one for one, _, _ in vendor.hooks.values() if one != url])
+            await areas.renew_address(session, control.scope(state), user, area.id)
+        await until(lambda: [address for address, _, _ in vendor.hooks.values() if address != url])
         await until(lambda: len(vendor.hooks) == 1)
         async with state.database.transaction() as session:
-            await areas.remove(session, user, made.id)
+            await areas.remove(session, user, area.id)
         await until(lambda: not vendor.hooks)
         await until(lambda: _ended(state))
     pool = await state.database.pool()
@@ -206,15 +206,15 @@ async def test_switched_on_off_and_deleted(state, user, vendor):
 async def test_an_address_that_is_renewed_while_it_is_told_is_told_anew(state, user, vendor):
     vendor.gate = asyncio.Event()
     async with worker(state):
-        made = await make_area(state, user, action="vendor.pushed")
+        area = await make_area(state, user, action="vendor.pushed")
         await until(lambda: vendor.calls == ["add"])
         async with state.database.transaction() as session:
-            await areas.renew_address(session, control.scope(state), user, made.id)
+            await areas.renew_address(session, control.scope(state), user, area.id)
             vendor.gate.set()
             await until(lambda: vendor.hooks)
             ((old, _, _),) = vendor.hooks.values()
             await asyncio.sleep(0.3)  # the look that told the old one ends meanwhile, or waits
-        await until(lambda: [one for one, _, _ in vendor.hooks.values() if one != old])
+        await until(lambda: [address for address, _, _ in vendor.hooks.values() if address != old])
         await until(lambda: len(vendor.hooks) == 1)
 
 
@@ -232,16 +232,16 @@ async def test_events_come_in_signed_by_the_secret_that_was_agreed(state, user, 
     cache = Cache(state)
     hooks = Hooks(state, cache, intake)
     async with worker(state):
-        made = await make_area(state, user, action="vendor.pushed")
+        area = await make_area(state, user, action="vendor.pushed")
         await until(lambda: vendor.hooks)
         ((url, _, _),) = vendor.hooks.values()
-        assert (await source(state, made.id))["failing_since"] is None
+        assert (await source(state, area.id))["failing_since"] is None
         body = orjson.dumps({"id": "7"})
         signature = hmac.new(vendor.own_secret.encode(), body, hashlib.sha256).hexdigest()
 
         async def kept():
-            cache.forget("area_changed", str(made.id))
-            return (await cache.area(made.id)).secret == vendor.own_secret
+            cache.forget("area_changed", str(area.id))
+            return (await cache.area(area.id)).secret == vendor.own_secret
 
         await until(kept)
         vendor.retries = 1
@@ -279,13 +279,13 @@ async def test_the_challenge_is_given_back_as_text(state, user, vendor):
 async def test_what_ends_by_itself_is_renewed_and_what_is_gone_made_anew(state, user, vendor):
     vendor.lasts = timedelta(hours=3)
     async with worker(state):
-        made = await make_area(state, user, action="vendor.pushed")
+        area = await make_area(state, user, action="vendor.pushed")
         await until(lambda: vendor.hooks)
-        row = await until(lambda: _settled(state, made.id))
+        row = await until(lambda: _settled(state, area.id))
         assert timedelta(hours=1, minutes=55) < row["due_at"] - now() < timedelta(hours=2)
         await _age(state, row, timedelta(hours=2, minutes=30))
         await until(lambda: vendor.calls == ["add", "renew"])
-        row = await until(lambda: _settled(state, made.id))
+        row = await until(lambda: _settled(state, area.id))
         vendor.hooks.clear()
         await _age(state, row, timedelta(hours=2, minutes=30))
         await until(lambda: vendor.calls == ["add", "renew", "renew", "add"])
@@ -298,23 +298,23 @@ async def _settled(state, area_id):
 
 
 async def _age(state, row, by):
-    kept = orjson.loads(row["state"])
+    stored = orjson.loads(row["state"])
     for name in ("since", "expires_at"):
-        kept["subscription"][name] = (now().fromisoformat(kept["subscription"][name]) - by).isoformat()
+        stored["subscription"][name] = (now().fromisoformat(stored["subscription"][name]) - by).isoformat()
     pool = await state.database.pool()
     await pool.execute(
-        "update sources set state = $2, due_at = now() where id = $1", row["id"], orjson.dumps(kept).decode()
+        "update sources set state = $2, due_at = now() where id = $1", row["id"], orjson.dumps(stored).decode()
     )
 
 
 async def test_a_refusal_is_told_and_tried_again(state, user, vendor):
     vendor.error = Permanent("You may not add hooks to this repository.")
     async with worker(state) as running:
-        made = await make_area(state, user, action="vendor.pushed")
+        area = await make_area(state, user, action="vendor.pushed")
 
         async def seen():
             async with state.database.sessions() as session:
-                return await areas.get(session, control.scope(state), user, made.id)
+                return await areas.get(session, control.scope(state), user, area.id)
 
         view = await until(lambda: _failing(seen))
         assert "You may not add hooks" in view.reason
@@ -339,9 +339,9 @@ async def _well(seen):
 async def test_without_a_public_address_nothing_is_asked(state, user, vendor):
     state.settings = state.settings.model_copy(update={"public_url": None})
     async with worker(state):
-        made = await make_area(state, user, action="vendor.pushed")
-        await until(lambda: _failed(state, made.id))
-    assert "AREA_PUBLIC_URL" in (await source(state, made.id))["last_error"]
+        area = await make_area(state, user, action="vendor.pushed")
+        await until(lambda: _failed(state, area.id))
+    assert "AREA_PUBLIC_URL" in (await source(state, area.id))["last_error"]
     assert not vendor.calls
 
 
@@ -352,13 +352,13 @@ async def _failed(state, area_id):
 @pytest.mark.parametrize("error", [AuthExpired("gone"), Permanent("404")])
 async def test_what_cannot_be_ended_is_left_to_the_vendor(state, user, vendor, error):
     async with worker(state):
-        made = await make_area(state, user, action="vendor.pushed")
+        area = await make_area(state, user, action="vendor.pushed")
         await until(lambda: vendor.hooks)
-        await until(lambda: _settled(state, made.id))
+        await until(lambda: _settled(state, area.id))
         vendor.error = error
-        await change(state, user, made.id, is_active=False)
+        await change(state, user, area.id, is_active=False)
         await until(lambda: vendor.calls == ["add", "remove"])
-        await until(lambda: _resting(state, made.id))
+        await until(lambda: _resting(state, area.id))
 
 
 async def _resting(state, area_id):
@@ -368,12 +368,12 @@ async def _resting(state, area_id):
 
 async def test_ending_is_tried_again_also_when_the_area_is_gone(state, user, vendor):
     async with worker(state) as running:
-        made = await make_area(state, user, action="vendor.pushed")
+        area = await make_area(state, user, action="vendor.pushed")
         await until(lambda: vendor.hooks)
-        await until(lambda: _settled(state, made.id))
+        await until(lambda: _settled(state, area.id))
         vendor.error = Retry("busy")
         async with state.database.transaction() as session:
-            await areas.remove(session, user, made.id)
+            await areas.remove(session, user, area.id)
         await until(lambda: vendor.calls == ["add", "remove"])
         pool = await state.database.pool()
         await until(lambda: rows(state, "select * from sources where failures = 1"))
@@ -415,8 +415,8 @@ async def test_options_of_a_picker(state, user):
 
     Registry().add(service)
     cache = Cache(state)
-    found = await pickers.options(state, cache, user, put, "shelf", {"room": "hall"})
-    assert (found[0], len(found)) == (Option("hall-1", "Shelf 1"), 1000)
+    result = await pickers.options(state, cache, user, put, "shelf", {"room": "hall"})
+    assert (result[0], len(result)) == (Option("hall-1", "Shelf 1"), 1000)
     with pytest.raises(Conflict, match="Choose a room first"):
         await pickers.options(state, cache, user, put, "shelf", {})
     with pytest.raises(NotFound, match="no list"):

@@ -23,44 +23,44 @@ MOMENT = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 
 def due(**users):
     """So many sources of each user, one second apart; user `a1` is number 1."""
-    found, number = [], 0
+    results, number = [], 0
     for user, many in users.items():
         for place in range(many):
             number += 1
-            found.append(Due(number, int(user[1:]), MOMENT + timedelta(seconds=place)))
-    return found
+            results.append(Due(number, int(user[1:]), MOMENT + timedelta(seconds=place)))
+    return results
 
 
-def users_of(found, ids):
-    names = {one.id: one.user_id for one in found}
-    return [names[one] for one in ids]
+def users_of(result, ids):
+    names = {row.id: row.user_id for row in result}
+    return [names[number] for number in ids]
 
 
 def test_who_has_fewest_goes_first():
-    found = due(a1=10, a2=2, a3=1)
-    own, lent = in_turn(found, {1: 1}, 0, Slots(6, 10))
-    assert users_of(found, own) == [2, 3, 1, 2, 1]  # there is room for five beside the one that runs
+    result = due(a1=10, a2=2, a3=1)
+    own, lent = in_turn(result, {1: 1}, 0, Slots(6, 10))
+    assert users_of(result, own) == [2, 3, 1, 2, 1]  # there is room for five beside the one that runs
     assert lent == []
 
 
 def test_nobody_has_more_than_a_share_while_others_wait():
-    found = due(a1=30, a2=3)
-    own, lent = in_turn(found, {}, 0, Slots(5, 3, 10))
-    assert sorted(users_of(found, own)) == [1, 1, 1, 2, 2]
+    result = due(a1=30, a2=3)
+    own, lent = in_turn(result, {}, 0, Slots(5, 3, 10))
+    assert sorted(users_of(result, own)) == [1, 1, 1, 2, 2]
     assert lent == []
 
 
 def test_what_nobody_else_needs_is_lent():
-    found = due(a1=30)
-    own, lent = in_turn(found, {}, 4, Slots(50, 3, 10))
+    result = due(a1=30)
+    own, lent = in_turn(result, {}, 4, Slots(50, 3, 10))
     assert len(own) == 3
     assert len(lent) == 6  # four of ten are lent already
     assert own + lent == list(range(1, 10))  # what is due longest, first
 
 
 def test_slots_that_are_lent_keep_nobody_out():
-    found = due(a2=1)
-    own, _ = in_turn(found, {1: 10}, 40, POLLS)
+    result = due(a2=1)
+    own, _ = in_turn(result, {1: 10}, 40, POLLS)
     assert own == [1]
 
 
@@ -85,18 +85,18 @@ class Slow:
 
 @pytest.fixture
 async def slow(state):
-    one = Slow()
-    state.registry.add(one.service)
+    started = Slow()
+    state.registry.add(started.service)
     async with state.database.transaction() as session:
         await catalog.sync(session, state.registry)
-    return one
+    return started
 
 
 async def test_one_users_slow_polls_hold_up_nobodys_polls_and_timers(state, user, world, slow):
     bob = await make_user(state, "bob")
     for number in range(100):
         await make_area(state, user, "slow.answers", action_parameters={"number": number})
-    async with worker(state) as one:
+    async with worker(state) as running:
         await until(lambda: slow.asked == POLLS.each + POLLS.lent)  # nobody else waits, so the rest is lent
         await make_area(state, bob, action_parameters={"topic": "bob"})
         timer = await make_area(state, bob, "probe.every_second", text="tick")
@@ -104,7 +104,7 @@ async def test_one_users_slow_polls_hold_up_nobodys_polls_and_timers(state, user
         fired = "select 1 from area_executions where area_id = $1"
         await until(lambda: _at_least(state, 3, fired, timer.id))
         assert slow.asked == POLLS.each + POLLS.lent  # all of them still wait for their answer
-        held = [source.share_of for source in one.sources._held.values() if source.action.key == "slow.answers"]
+        held = [source.share_of for source in running.sources._held.values() if source.action.key == "slow.answers"]
         assert held == [user] * (POLLS.each + POLLS.lent)
         slow.answer.set()
         await until(lambda: slow.asked >= 100)

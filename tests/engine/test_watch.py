@@ -28,9 +28,9 @@ async def test_a_trigger_that_nobody_looks_at_is_noticed_once(state, user, watch
     await pool.execute("update sources set due_at = now() - interval '5 minutes'")
     await watch.look()
     await watch.look()
-    (found,) = await rows(state, "select * from notices")
-    assert (found["user_id"], found["area_id"], found["level"]) == (user, area.id, "warning")
-    assert "Is a worker running?" in found["body"]
+    (notice,) = await rows(state, "select * from notices")
+    assert (notice["user_id"], notice["area_id"], notice["level"]) == (user, area.id, "warning")
+    assert "Is a worker running?" in notice["body"]
 
 
 async def test_what_waits_for_its_turn_is_told_once_a_day(state, user, watch):
@@ -42,18 +42,18 @@ async def test_what_waits_for_its_turn_is_told_once_a_day(state, user, watch):
     await watch.look()
     await pool.execute("update sources set noticed_at = null")
     await watch.look()
-    (found,) = await rows(state, "select * from notices")
-    assert "is still waiting its turn" in found["body"]
+    (notice,) = await rows(state, "select * from notices")
+    assert "is still waiting its turn" in notice["body"]
 
 
 async def test_a_listener_that_runs_is_not_dead(state, user, world, watch):
     area = await make_area(state, user, "probe.heard")
-    async with worker(state) as one:
+    async with worker(state) as running:
         world.heard.put_nowait("1")
         await until(lambda: rows(state))
         pool = await state.database.pool()
         await pool.execute("update sources set due_at = now() - interval '1 hour'")
-        await one.watch.look()
+        await running.watch.look()
         assert await rows(state, "select * from notices") == []
         async with state.database.sessions() as session:
             (view,) = await views.load(session, control.scope(state), [area.id])
@@ -64,8 +64,8 @@ async def test_a_listener_that_runs_is_not_dead(state, user, world, watch):
     )
     await pool.execute("delete from worker_lives")
     await watch.look()
-    (found,) = await rows(state, "select * from notices")
-    assert found["area_id"] == area.id
+    (notice,) = await rows(state, "select * from notices")
+    assert notice["area_id"] == area.id
 
 
 @pytest.mark.parametrize("ahead", ["1 hour", "366 days"])
@@ -101,18 +101,18 @@ async def test_jobs_of_a_clock_that_was_ahead_are_due_when_they_should_be(state,
     area = await make_area(state, user)
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        (one,) = await accept(conn, [Offer(area.id, "", b"{}", record=RunRecord())])
-        await enqueue_later(conn, [LaterJob(one.execution_id, now() + timedelta(minutes=5), "delay")])
+        (accepted,) = await accept(conn, [Offer(area.id, "", b"{}", record=RunRecord())])
+        await enqueue_later(conn, [LaterJob(accepted.execution_id, now() + timedelta(minutes=5), "delay")])
     await pool.execute(
         "update pgqueuer set created = created + interval '1 day', execute_after = execute_after + interval '1 day'"
     )
     await watch.catch_up()
-    found = await rows(
+    records = await rows(
         state,
         "select p.execute_after - now() as left, j.due_at = p.execute_after as same"
         " from pgqueuer p join execution_jobs j on j.job_id = p.id where p.execute_after > now()",
     )
-    (job,) = found
+    (job,) = records
     assert timedelta(minutes=3) < job["left"] <= timedelta(minutes=5)
     assert job["same"]
 
@@ -230,8 +230,8 @@ async def test_a_source_that_keeps_failing_is_noticed_with_its_reason(state, use
         " last_error = 'example.org answered 500.'"
     )
     await watch.look()
-    (found,) = await rows(state, "select * from notices")
-    assert "example.org answered 500." in found["body"]
+    (notice,) = await rows(state, "select * from notices")
+    assert "example.org answered 500." in notice["body"]
 
 
 async def test_what_a_look_leaves_out_is_shown_with_the_area_until_a_look_takes_it_back(state, user, world):

@@ -28,7 +28,7 @@ async def test_looks_and_reactions_are_their_owners_work(state, world, user):
     async with worker(state):
         async with pool.acquire() as conn, conn.transaction():
             await accept(
-                conn, [Offer(one.id, "", b'{"title": "%b"}' % name.encode(), NORMAL) for name, one in areas.items()]
+                conn, [Offer(area.id, "", b'{"title": "%b"}' % name.encode(), NORMAL) for name, area in areas.items()]
             )
         await until(lambda: len(sent) == len(looked) == 2)
     assert looked == sent == {name: key(owner) for name, owner in owners.items()}

@@ -16,29 +16,29 @@ from .table import Table
 
 async def play(attacks: list[Attack], table: Table, logs: Path | None) -> None:
     """Those that may share an installation on one, each other on its own."""
-    for one in attacks:
-        if one.own_names and os.geteuid() != 0:
-            table.skipped[one.name] = "needs root, to give AREA a name server of its own"
+    for attack in attacks:
+        if attack.own_names and os.geteuid() != 0:
+            table.skipped[attack.name] = "needs root, to give AREA a name server of its own"
             continue
-        if one.alone:
-            log = logs / f"{one.name}.log" if logs else None
-            async with stage(table, own_names=one.own_names, log=log, **one.settings) as alone:
-                await _play(one, alone)
-    shared = [one for one in attacks if not one.alone]
+        if attack.alone:
+            log = logs / f"{attack.name}.log" if logs else None
+            async with stage(table, own_names=attack.own_names, log=log, **attack.settings) as alone:
+                await _play(attack, alone)
+    shared = [attack for attack in attacks if not attack.alone]
     if shared:
         async with stage(table, log=logs / "shared.log" if logs else None) as together:
-            for one in shared:
-                await _play(one, together)
+            for item in shared:
+                await _play(item, together)
 
 
-async def _play(one: Attack, where: Stage) -> None:
-    print(f"{one.name}: {one.title}", flush=True)
-    where.attack, before = one.name, len(where.table.rows)
+async def _play(attack: Attack, where: Stage) -> None:
+    print(f"{attack.name}: {attack.title}", flush=True)
+    where.attack, before = attack.name, len(where.table.rows)
     try:
-        await one.play(where)
+        await attack.play(where)
     except Exception as error:  # noqa: BLE001 - the other attacks are still to be played
         traceback.print_exc()
-        where.table.is_so(one.name, "was played to its end", repr(error), holds=False)
+        where.table.is_so(attack.name, "was played to its end", repr(error), holds=False)
     print(Table(where.table.rows[before:]).text(), flush=True)
 
 
@@ -48,16 +48,18 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(ATTACKS)}; none: all")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--log", type=Path, help="keep the installations' logs in this folder")
-    given = parser.parse_args()
-    if unknown := set(given.names) - set(ATTACKS):
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(ATTACKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    if given.log:
-        given.log.mkdir(parents=True, exist_ok=True)
+    if args.log:
+        args.log.mkdir(parents=True, exist_ok=True)
     table = Table()
-    asyncio.run(play([one for one in ATTACKS.values() if one.name in (given.names or ATTACKS)], table, given.log))
+    asyncio.run(
+        play([attack for attack in ATTACKS.values() if attack.name in (args.names or ATTACKS)], table, args.log)
+    )
     print(table.text())
-    if given.json:
-        given.json.write_text(table.json() + "\n")
+    if args.json:
+        args.json.write_text(table.json() + "\n")
     return 0 if table.holds() else 1
 
 

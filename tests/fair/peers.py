@@ -111,9 +111,9 @@ class _Question(socketserver.BaseRequestHandler):
         self.server.asked.append(name)  # type: ignore[attr-defined]
         if name.endswith("slow.test"):
             time.sleep(SLOW_NAME)
-        found = kind == 1
-        head = data[:2] + struct.pack("!HHHHH", 0x8180, 1, int(found), 0, 0)
-        row = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 0, 4) + socket.inet_aton("127.0.0.1") if found else b""
+        result = kind == 1
+        head = data[:2] + struct.pack("!HHHHH", 0x8180, 1, int(result), 0, 0)
+        row = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 0, 4) + socket.inet_aton("127.0.0.1") if result else b""
         with contextlib.suppress(OSError):
             sock.sendto(head + question + row, self.client_address)
 

@@ -50,21 +50,21 @@ class Person:
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Call the API as this account."""
-        given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return await self.stage.request(method, path, json_body=body, headers=given | headers, source=self.address)
+        provided = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return await self.stage.request(method, path, json_body=body, headers=provided | headers, source=self.address)
 
     async def area(
-        self, action: str, wanted: dict[str, Any], reaction: str, name: str = "fair", **parameters: Any
+        self, action: str, expected: dict[str, Any], reaction: str, name: str = "fair", **parameters: Any
     ) -> dict:
         """A new AREA, switched on."""
-        answer = await self.try_area(action, wanted, reaction, name, **parameters)
+        answer = await self.try_area(action, expected, reaction, name, **parameters)
         assert answer.status == 201, answer
         return answer.body
 
     async def try_area(
         self,
         action: str,
-        wanted: dict[str, Any],
+        expected: dict[str, Any],
         reaction: str,
         name: str = "fair",
         connection: str | None = None,
@@ -72,16 +72,16 @@ class Person:
     ) -> Answer:
         """The same, where it may be refused."""
         part = {"component": reaction, "parameters": parameters, "connection": connection}
-        body = {"name": name, "action": {"component": action, "parameters": wanted}, "reaction": part}
+        body = {"name": name, "action": {"component": action, "parameters": expected}, "reaction": part}
         return await self.ask("POST", "/api/areas", body)
 
     async def hook(
-        self, reaction: str = "http.request", wanted: dict[str, Any] | None = None, **parameters: Any
+        self, reaction: str = "http.request", expected: dict[str, Any] | None = None, **parameters: Any
     ) -> str:
         """The address of a new AREA that a webhook starts."""
         if reaction == "http.request" and not parameters:
             parameters = {"url": f"{self.stage.website}/sink"}
-        return str((await self.area("webhook.received", wanted or {}, reaction, **parameters))["webhook_url"])
+        return str((await self.area("webhook.received", expected or {}, reaction, **parameters))["webhook_url"])
 
     @property
     def cookie(self) -> dict[str, str]:
@@ -174,8 +174,8 @@ class Stage:
         for _ in range(300):
             for mail in reversed(self.mail.to(address)):
                 body = message_from_bytes(mail, policy=policy.default).get_body(("plain",))
-                if body is not None and (found := re.search(r"token=([\w.~-]+)", body.get_content())):
-                    return found[1]
+                if body is not None and (match := re.search(r"token=([\w.~-]+)", body.get_content())):
+                    return match[1]
             await asyncio.sleep(0.1)
         raise AssertionError(f"No mail with a link came to {address}.")
 
@@ -290,15 +290,15 @@ async def stage(
         timeout = aiohttp.ClientTimeout(total=120)
         http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
         await stack.enter_async_context(http)
-        one = Stage(area, http, website_url, mail, names, Patient(area), table)
-        stack.push_async_callback(one.close)
+        opened = Stage(area, http, website_url, mail, names, Patient(area), table)
+        stack.push_async_callback(opened.close)
         # printed where a proxy leads in from outside
         if code := re.search(rb'"setup_code": ?"([^"]+)"', area.log.read_bytes()):
-            one.setup_code = code[1].decode()
-        await one.register("admin", **({"setup_code": one.setup_code} if one.setup_code else {}))
+            opened.setup_code = code[1].decode()
+        await opened.register("admin", **({"setup_code": opened.setup_code} if opened.setup_code else {}))
         for name in ("mallory", "victor"):
-            await one.register(name)
-        yield one
+            await opened.register(name)
+        yield opened
 
 
 def _resolving(names: Nameserver, folder: Path) -> list[str]:

@@ -48,7 +48,7 @@ class Table:
             most = max(
                 RATIO * percentile(calm, 0.99), percentile(calm, 0.99) + (TIMER_NOISE if probe == "timer" else NOISE)
             )
-            shown = [f"{percentile(one, 0.5):.3f} {percentile(one, 0.99):.3f}" for one in (calm, busy)]
+            shown = [f"{percentile(times, 0.5):.3f} {percentile(times, 0.99):.3f}" for times in (calm, busy)]
             holds = percentile(busy, 0.99) <= most
             self.rows.append(Row(attack, f"{probe}, s (p50 p99)", *shown, f"p99 <= {most:.3f}", holds))
 

@@ -27,8 +27,8 @@ QUICK = (
 @pytest_asyncio.fixture(scope="module")
 async def together() -> AsyncIterator[Stage]:
     """One installation for all of them."""
-    async with stage(Table()) as one:
-        yield one
+    async with stage(Table()) as prepared:
+        yield prepared
 
 
 @pytest.mark.slow

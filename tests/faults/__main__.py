@@ -19,21 +19,21 @@ def main() -> int:
     parser.add_argument("--where", type=Path, help="directory for the data (default: the temporary one)")
     parser.add_argument("--json", type=Path, help="append the account as a line to this file")
     parser.add_argument("--log", type=Path, help="keep the installation's log in this file")
-    given = parser.parse_args()
-    print(f"seed {given.seed}", flush=True)
-    chance = random.Random(given.seed)
+    args = parser.parse_args()
+    print(f"seed {args.seed}", flush=True)
+    chance = random.Random(args.seed)
     kinds = ["web", "worker", "postgres", "web", "worker", "postgres", "backend"]
-    rounds = [kinds[number % len(kinds)] for number in range(given.rounds)]
+    rounds = [kinds[number % len(kinds)] for number in range(args.rounds)]
     chance.shuffle(rounds)
     rounds.insert(len(rounds) // 2, "freeze")
-    plan = Plan(seed=given.seed, rounds=rounds, rate=given.rate, feeds=given.feeds, where=given.where, log=given.log)
+    plan = Plan(seed=args.seed, rounds=rounds, rate=args.rate, feeds=args.feeds, where=args.where, log=args.log)
     account = asyncio.run(Trial(plan).run())
     print(account.table())
     for entry in account.errors[:30]:
         print("  log:", {key: value for key, value in entry.items() if key != "exception"})
     print(account.line())
-    if given.json:
-        with given.json.open("a") as file:
+    if args.json:
+        with args.json.open("a") as file:
             file.write(account.line() + "\n")
     return bool(account.broken)
 

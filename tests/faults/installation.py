@@ -47,9 +47,9 @@ class Installation:
 
     def start(self) -> None:
         """Start it; it answers a few seconds later."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AREA_", "PG"))}
+        stored = {name: value for name, value in os.environ.items() if not name.startswith(("AREA_", "PG"))}
         environment = {
-            **kept,
+            **stored,
             # compiled modules, wherever the tests run: a restart takes as long as it does when installed
             "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / f"area-tests-pycache-{os.geteuid()}"),
@@ -103,10 +103,10 @@ class Installation:
             self._process.kill()
             self._process.wait()
         took = time.monotonic() - begun
-        for one in family:
+        for process in family:
             try:
-                if one.is_running():
-                    one.kill()
+                if process.is_running():
+                    process.kill()
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(family, 5)
@@ -122,15 +122,17 @@ class Installation:
 
     def everybody(self) -> list[psutil.Process]:
         """Every process that belongs to this data dir, whoever its parent is."""
-        found = []
-        for one in psutil.process_iter():
+        results = []
+        for process in psutil.process_iter():
             try:
-                ours = one.environ().get("AREA_DATA_DIR") == str(self.data) or str(self.data) in " ".join(one.cmdline())
-                if one.status() != psutil.STATUS_ZOMBIE and (ours or Path(one.cwd()).is_relative_to(self.data)):
-                    found.append(one)
+                ours = process.environ().get("AREA_DATA_DIR") == str(self.data) or str(self.data) in " ".join(
+                    process.cmdline()
+                )
+                if process.status() != psutil.STATUS_ZOMBIE and (ours or Path(process.cwd()).is_relative_to(self.data)):
+                    results.append(process)
             except psutil.Error:
                 continue
-        return found
+        return results
 
     def remove(self) -> None:
         """Stop it and delete its files."""
@@ -157,10 +159,10 @@ class Installation:
     def role(self, name: str) -> psutil.Process:
         """The process of a role."""
         assert self._process is not None
-        for one in psutil.Process(self._process.pid).children():
+        for child in psutil.Process(self._process.pid).children():
             try:
-                if one.name() == f"area {name}" and one.status() != psutil.STATUS_ZOMBIE:
-                    return one
+                if child.name() == f"area {name}" and child.status() != psutil.STATUS_ZOMBIE:
+                    return child
             except psutil.Error:
                 continue
         raise NotThere(name)
@@ -185,14 +187,14 @@ class Installation:
 
     def backends(self) -> list[psutil.Process]:
         """PostgreSQL's processes that serve a connection."""
-        found = []
-        for one in self.postmaster.children():
+        results = []
+        for child in self.postmaster.children():
             try:
-                if "[local]" in " ".join(one.cmdline()):
-                    found.append(one)
+                if "[local]" in " ".join(child.cmdline()):
+                    results.append(child)
             except psutil.Error:
                 continue
-        return found
+        return results
 
     def owners(self) -> list[str]:
         """The names that workers lease sources by, from the log, the present one last."""
@@ -202,17 +204,17 @@ class Installation:
     def logged(self, *, least: str = "error") -> list[dict[str, object]]:
         """What was logged as bad as `least`, and what is no log line at all (a traceback, say)."""
         levels = ("debug", "info", "warning", "error", "critical")
-        found: list[dict[str, object]] = []
+        results: list[dict[str, object]] = []
         for line in self.log.read_text(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
                 level = levels.index(entry["level"])
             except (ValueError, KeyError, TypeError):
-                found.append({"line": line})
+                results.append({"line": line})
                 continue
             if level >= levels.index(least):
-                found.append(entry)
-        return found
+                results.append(entry)
+        return results
 
     def tail(self, lines: int = 40) -> str:
         """The end of the log."""

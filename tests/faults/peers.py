@@ -150,23 +150,23 @@ class Load:
         self._stop.set()
 
     async def _send(self, number: int) -> None:
-        one = Sent(f"hook-{number}", self._random.random() < self._named, time.monotonic())
-        self.sent.append(one)
+        sent = Sent(f"hook-{number}", self._random.random() < self._named, time.monotonic())
+        self.sent.append(sent)
         address = self._random.choice(self._addresses)
-        headers = {"Idempotency-Key": one.identity} if one.named else {}
+        headers = {"Idempotency-Key": sent.identity} if sent.named else {}
         while True:
-            one.tries += 1
-            one.begun = time.monotonic()
-            async with self._again if one.tries > 1 else contextlib.nullcontext():
-                outcome = await self._post(address, {"id": one.identity}, headers)
+            sent.tries += 1
+            sent.begun = time.monotonic()
+            async with self._again if sent.tries > 1 else contextlib.nullcontext():
+                outcome = await self._post(address, {"id": sent.identity}, headers)
             self.outcomes[outcome] += 1
             if outcome in ("200", "202"):
-                one.acknowledged = time.monotonic()
-                one.took = one.acknowledged - one.begun
+                sent.acknowledged = time.monotonic()
+                sent.took = sent.acknowledged - sent.begun
                 return
-            if not one.named or (self._ended and time.monotonic() > self._ended + PATIENCE):
+            if not sent.named or (self._ended and time.monotonic() > self._ended + PATIENCE):
                 return
-            await asyncio.sleep(min(10.0, 0.5 * 2**one.tries) * self._random.uniform(0.5, 1.0))
+            await asyncio.sleep(min(10.0, 0.5 * 2**sent.tries) * self._random.uniform(0.5, 1.0))
 
     async def _post(self, address: str, body: dict[str, str], headers: dict[str, str]) -> str:
         assert self._session is not None

@@ -23,17 +23,17 @@ PATIENCE = 120  # seconds, on a machine that is full of other work
 def area(memory):
     it = Installation(memory)
     yield it
-    for one in it.everybody():
-        one.kill()
+    for process in it.everybody():
+        process.kill()
     it.remove()
 
 
 async def until(check, what):
     end = time.monotonic() + PATIENCE
-    while not (found := check()):
+    while not (result := check()):
         assert time.monotonic() < end, what
         await asyncio.sleep(0.002)
-    return found
+    return result
 
 
 async def nobody_is_left(area):
@@ -65,11 +65,11 @@ def make(area, token):
 
 def told(area):
     """The names and command lines of all that runs."""
-    found = []
-    for one in area.everybody():
+    results = []
+    for process in area.everybody():
         with suppress(psutil.Error):  # it ended
-            found.append(f"{one.name()}: {' '.join(one.cmdline())}")
-    return found
+            results.append(f"{process.name()}: {' '.join(process.cmdline())}")
+    return results
 
 
 MOMENTS = {
@@ -159,7 +159,7 @@ def test_a_keeper_stops_the_server_of_users_that_were_killed_and_of_no_others(tm
 
 def there(data):
     """The processes, the keeper too, that are about a data dir."""
-    return [one for one in psutil.process_iter(["cmdline"]) if str(data) in (one.info["cmdline"] or [])]
+    return [process for process in psutil.process_iter(["cmdline"]) if str(data) in (process.info["cmdline"] or [])]
 
 
 def test_a_child_ends_with_its_parent_without_the_kernel_s_help(tmp_path):

@@ -97,11 +97,11 @@ class Account:
         for fault in self.faults:
             kinds[fault.kind].append(fault)
         for kind, faults in kinds.items():
-            cells = [_spread([getattr(one, name) for one in faults]) for name in _MEASURES]
+            cells = [_spread([getattr(fault, name) for fault in faults]) for name in _MEASURES]
             lines.append(f"  {kind:<20}{len(faults):>4}" + "".join(f"{cell:>24}" for cell in cells))
         lines += ["  (seconds: median, worst)", ""]
         lines += [f"  BROKEN: {sentence}" for sentence in self.broken] or ["  every promise kept"]
-        return "\n".join([*lines, *(f"    {one}" for one in self.stuck)])
+        return "\n".join([*lines, *(f"    {line}" for line in self.stuck)])
 
     def line(self) -> str:
         """For programs."""
@@ -110,7 +110,7 @@ class Account:
                 "seed": self.seed,
                 **self.numbers,
                 "broken": self.broken,
-                "faults": [asdict(one) for one in self.faults],
+                "faults": [asdict(fault) for fault in self.faults],
             },
             default=str,
         )
@@ -120,7 +120,7 @@ _MEASURES = ("accepts_again", "runs_again", "caught_up")
 
 
 def _spread(values: list[float | None]) -> str:
-    known = [one for one in values if one is not None]
+    known = [value for value in values if value is not None]
     return f"{statistics.median(known):.2f}, {max(known):.2f}" if known else "-"
 
 
@@ -177,7 +177,7 @@ class Trial:
                 self.feeds.publish(number)  # what is there at first must not fire
                 parameters = {"url": f"{peers.url}/feeds/{number}"}
                 await area_of({"component": "rss.new_item", "parameters": parameters}, "id")
-        return [str(one["webhook_url"]) for one in hooks]
+        return [str(hook["webhook_url"]) for hook in hooks]
 
     async def _baselined(self, patient: Patient) -> None:
         end = time.monotonic() + 120
@@ -265,15 +265,15 @@ class Trial:
         """Nothing of PostgreSQL runs for a while: connections stay, and nobody answers."""
         postmaster = area.postmaster
         frozen = [postmaster, *postmaster.children(recursive=True)]
-        for one in frozen:
+        for process in frozen:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGSTOP)
+                process.send_signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
-            for one in frozen:
+            for entry in frozen:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(signal.SIGCONT)
+                    entry.send_signal(signal.SIGCONT)
         return f"stopped {len(frozen)} processes for {seconds:g} s"
 
     # The end
@@ -302,22 +302,22 @@ class Trial:
             for _, identity in arrivals:
                 keys[identity].add(key)
 
-        acknowledged = {one.identity for one in load.sent if one.acknowledged}
-        named = {one.identity for one in load.sent if one.named}
+        acknowledged = {sent.identity for sent in load.sent if sent.acknowledged}
+        named = {sent.identity for sent in load.sent if sent.named}
         published = set(self.feeds.published)
-        unknown = {one.identity for one in load.sent} - acknowledged
+        unknown = {sent.identity for sent in load.sent} - acknowledged
         statuses = Counter(row["status"] for row in rows)
 
-        def check(sentence: str, found: set[str] | list[str]) -> None:
-            if found:
-                some = ", ".join(sorted(found)[:5])
-                self.account.broken.append(f"{len(found)} of: {sentence}: {some}")
+        def check(sentence: str, result: set[str] | list[str]) -> None:
+            if result:
+                some = ", ".join(sorted(result)[:5])
+                self.account.broken.append(f"{len(result)} of: {sentence}: {some}")
 
         check("acknowledged webhook without an execution", acknowledged - set(executions))
         check("named webhook never acknowledged", named - acknowledged)
         check("feed item without an execution", published - set(executions))
-        check("more than one execution", {one for one, found in executions.items() if len(found) > 1})
-        check("run with two idempotency keys", {one for one, found in keys.items() if len(found) > 1})
+        check("more than one execution", {identity for identity, execution in executions.items() if len(execution) > 1})
+        check("run with two idempotency keys", {identity for identity, key in keys.items() if len(key) > 1})
         check("execution of something that nobody sent", set(executions) - acknowledged - unknown - published)
         check(
             "execution still pending or running", {row["id"] for row in rows if row["status"] in ("pending", "running")}
@@ -329,20 +329,23 @@ class Trial:
         )  # fmt: skip
         succeeded = {row["id"] for row in rows if row["status"] == "success"}
         check("success that the target never had", succeeded - set(self.target.fulfilled))
-        check("arrival without a key", {one for _, one in self.target.arrivals.get("", [])})
-        check("answer that is no 2xx and no 503", [one for one in load.outcomes if one[0] in "345" and one != "503"])
+        check("arrival without a key", {identity for _, identity in self.target.arrivals.get("", [])})
+        check(
+            "answer that is no 2xx and no 503",
+            [outcome for outcome in load.outcomes if outcome[0] in "345" and outcome != "503"],
+        )
         for row in await patient.fetch(STUCK):
             self.account.stuck.append(str(dict(row)))
 
-        arrivals = sum(len(found) for found in self.target.arrivals.values())
+        arrivals = sum(len(arrival) for arrival in self.target.arrivals.values())
         tries = (await patient.fetch(ATTEMPTS))[0]
-        took = sorted(one.took for one in load.sent if one.took is not None)
+        took = sorted(sent.took for sent in load.sent if sent.took is not None)
         self.account.numbers |= {
             "webhooks sent": len(load.sent),
             "  acknowledged": len(acknowledged),
             "  not acknowledged, and run all the same": len(unknown & set(executions)),
             "  not acknowledged, and not run": len(unknown - set(executions)),
-            "  sent again until acknowledged": sum(1 for one in load.sent if one.named and one.tries > 1),
+            "  sent again until acknowledged": sum(1 for sent in load.sent if sent.named and sent.tries > 1),
             "answers to the sender": dict(sorted(load.outcomes.items())),
             "acknowledged after, ms (median, 99%)": f"{_part(took, 0.5)}, {_part(took, 0.99)}",
             "feed items": len(published),
@@ -359,12 +362,14 @@ class Trial:
 
     async def _recoveries(self, patient: Patient, load: Load) -> None:
         """How long each fault was felt."""
-        first = {one.identity: self.target.fulfilled.get(one.identity) for one in load.sent}
+        first = {sent.identity: self.target.fulfilled.get(sent.identity) for sent in load.sent}
         for fault in self.account.faults:
-            later = [one for one in load.sent if one.begun > fault.at and one.acknowledged]
+            later = [sent for sent in load.sent if sent.begun > fault.at and sent.acknowledged]
             if later:
-                fault.accepts_again = round(min(one.acknowledged for one in later if one.acknowledged) - fault.at, 2)
-            ran = [when for one in later if one.tries == 1 and (when := first[one.identity])]
+                fault.accepts_again = round(
+                    min(event.acknowledged for event in later if event.acknowledged) - fault.at, 2
+                )
+            ran = [when for event in later if event.tries == 1 and (when := first[event.identity])]
             if ran:
                 fault.runs_again = round(min(ran) - fault.at, 2)
             caught_up = await patient.value(CAUGHT_UP, fault.epoch)

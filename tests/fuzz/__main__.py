@@ -26,19 +26,19 @@ def main() -> int:
     arguments.add_argument("--minutes", type=float, default=3, help="how long, 3 by default")
     arguments.add_argument("--seed", type=int, default=time.time_ns() // 1_000_000, help="of the first input")
     arguments.add_argument("--cases", type=int, default=0, help="stop after so many inputs for each target")
-    given = arguments.parse_args()
-    if unknown := set(given.targets) - TARGETS.keys():
+    args = arguments.parse_args()
+    if unknown := set(args.targets) - TARGETS.keys():
         arguments.error(f"there is no target {', '.join(sorted(unknown))}")
-    names = given.targets or list(TARGETS)
-    print(f"Fuzzing {', '.join(names)} from seed {given.seed} ...", flush=True)
-    end = time.monotonic() + 60 * given.minutes
+    names = args.targets or list(TARGETS)
+    print(f"Fuzzing {', '.join(names)} from seed {args.seed} ...", flush=True)
+    end = time.monotonic() + 60 * args.minutes
     done: Counter[str] = Counter()
     failures = 0
-    for seed in itertools.count(given.seed):
+    for seed in itertools.count(args.seed):
         for name in names:
             failures += not passes(name, seed)
             done[name] += 1
-        if time.monotonic() > end or failures >= MOST_FAILURES or seed - given.seed + 1 == given.cases:
+        if time.monotonic() > end or failures >= MOST_FAILURES or seed - args.seed + 1 == args.cases:
             break
     print(f"{', '.join(f'{count:,} {name}' for name, count in done.items())}: {failures} failed.")
     return 1 if failures else 0

@@ -57,19 +57,19 @@ def feeds(chance: Random) -> None:
     if chance.random() < 0.5:
         _read_feed(garbled(chance, content), f"{kind}; charset={chance.choice(CHARSETS)}")
         return
-    found = _read_feed(content, kind)
-    names = {item["id"] for item in found["items"]}
+    feed = _read_feed(content, kind)
+    names = {item["id"] for item in feed["items"]}
     missing = {f"good-{number}" for number in range(count) if number != bad} - names
     assert not missing, f"{missing} of the feed is lost: {content!r}"
 
 
 def _read_feed(content: bytes, content_type: str) -> dict[str, Any]:
     try:
-        found = reader.decode(content, url="https://example.org/feed", content_type=content_type, host="example.org")
+        entries = reader.decode(content, url="https://example.org/feed", content_type=content_type, host="example.org")
     except Unreadable:
         return {"items": []}
-    orjson.dumps(found)
-    return found
+    orjson.dumps(entries)
+    return entries
 
 
 def _item(chance: Random, number: int, bad: bool, tag: str, name: str) -> str:
@@ -116,9 +116,9 @@ def _json_item(chance: Random) -> Any:
         "tags",
     )
     values = (value, None, 5, 1e308, [], {}, [None], [{"name": value}], {"a": value}, True, 10**40)
-    made = {name: chance.choice(values) for name in names if chance.random() < 0.5}
-    made["attachments"] = chance.choice((value, [value], [{"url": value, "size_in_bytes": value}], {}, None))
-    return made if chance.random() < 0.9 else chance.choice(values)
+    parameters = {name: chance.choice(values) for name in names if chance.random() < 0.5}
+    parameters["attachments"] = chance.choice((value, [value], [{"url": value, "size_in_bytes": value}], {}, None))
+    return parameters if chance.random() < 0.9 else chance.choice(values)
 
 
 PROPERTIES = (
@@ -145,8 +145,8 @@ def calendars(chance: Random) -> None:
     if chance.random() < 0.5:
         _read_calendar(garbled(chance, content), chance.choice(CHARSETS))
         return
-    found = _read_calendar(content, None)
-    names = {event["uid"] for event in found["events"]}
+    calendar = _read_calendar(content, None)
+    names = {event["uid"] for event in calendar["events"]}
     missing = {f"good-{number}" for number in range(count) if number != bad} - names
     assert not missing, f"{missing} of the calendar is lost: {content!r}"
 
@@ -154,11 +154,11 @@ def calendars(chance: Random) -> None:
 def _read_calendar(content: bytes, charset: str | None) -> dict[str, Any]:
     span = {"first": "2026-11-23T00:00:00+00:00", "last": "2026-11-24T00:00:00+00:00"}
     try:
-        found = ics.decode(content, zone="Europe/Paris", charset=charset, **span)
+        events = ics.decode(content, zone="Europe/Paris", charset=charset, **span)
     except Unreadable:
         return {"events": []}
-    orjson.dumps(found)
-    return found
+    orjson.dumps(events)
+    return events
 
 
 def _lines(chance: Random) -> str:

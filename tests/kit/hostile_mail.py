@@ -88,10 +88,10 @@ def decoded(value: str) -> str:
     return str(email.header.make_header(email.header.decode_header(re.sub(r"\r\n(?=[ \t])", "", value))))
 
 
-def _refusal(write: Callable[..., object], *given: object, **named: object) -> str:
+def _refusal(write: Callable[..., object], *provided: object, **named: object) -> str:
     """What a `ValueError` says; nothing when there is none."""
     try:
-        write(*given, **named)
+        write(*provided, **named)
     except ValueError as error:
         return str(error)
     return ""
@@ -126,7 +126,7 @@ def check() -> int:
             assert not re.search("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]", decoded(old["To"])), text
             new = email.message_from_bytes(content, policy=policy.default)
             if len(text) < 100:  # the newer reader takes quadratic time
-                assert [one.addr_spec for one in new["To"].addresses] == ["ann@example.org"], text
+                assert [address.addr_spec for address in new["To"].addresses] == ["ann@example.org"], text
             count += 1
     for text in BODIES:
         for parts in ({"text": text}, {"html": text}, {"text": text, "html": text}):
@@ -136,10 +136,10 @@ def check() -> int:
                     assert len(part.get_payload()) == 2
                     continue
                 assert part.keys()[-2:] == ["Content-Type", "Content-Transfer-Encoding"]
-                wanted = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-                wanted = re.sub("\r\n?", "\n", wanted)
-                found = part.get_payload(decode=True).decode().replace("\r\n", "\n")
-                assert found.removesuffix("\n") == wanted.removesuffix("\n"), (text, found)
+                requested = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+                requested = re.sub("\r\n?", "\n", requested)
+                result = part.get_payload(decode=True).decode().replace("\r\n", "\n")
+                assert result.removesuffix("\n") == requested.removesuffix("\n"), (text, result)
             count += 1
     for wrong in ADDRESSES:
         for refused in (_refusal(mime.address, wrong), _refusal(mime.compose, to=[Mailbox(wrong)], subject="")):

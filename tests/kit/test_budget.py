@@ -132,9 +132,11 @@ def test_no_template_takes_long(name: str, chain: str, times: int, structured: b
 @example("dates", ["x[0] in x"], "or")
 @settings(max_examples=40, deadline=None)
 def test_no_condition_takes_long(name: str, comparisons: list[str], joint: str) -> None:
-    one = f"({f' {joint} '.join(comparisons)})"
+    clause = f"({f' {joint} '.join(comparisons)})"
     try:
-        parsed = condition.parse(f" {joint} ".join([one] * min(200 // len(comparisons), 10_000 // (len(one) + 5))))
+        parsed = condition.parse(
+            f" {joint} ".join([clause] * min(200 // len(comparisons), 10_000 // (len(clause) + 5)))
+        )
     except ConditionError:
         return
     work = lambda: parsed.evaluate({"x": LARGE[name], "y": other(LARGE[name])}, Budget())  # noqa: E731

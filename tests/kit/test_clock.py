@@ -37,7 +37,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "Write a duration"), ("   ", "Write a duration"), ("x" * 1_000_000, "Write a duration"),
         ("soon", "is no duration"), ("-5m", "is no duration"), ("5m,", "is no duration"), ("1e3", '"e" is no unit'),
@@ -47,8 +47,8 @@ def test_durations(text: str, seconds: float) -> None:
         ("P400D", "longer than the 366 days"), ("9999999999s", "is no duration"), ("1.1234567s", "is no duration"), ("1.2.3s", "is no duration"), ("999999999d", "longer than"), ("٣m", "is no duration"),
     ],
 )  # fmt: skip
-def test_no_durations(text: str, said: str) -> None:
-    with pytest.raises(BadTime, match=said):
+def test_no_durations(text: str, message: str) -> None:
+    with pytest.raises(BadTime, match=message):
         parse_duration(text)
 
 
@@ -117,7 +117,7 @@ def test_delays(text: str, due: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("until", "Write until and a time"), ("until monday", "Write until and a time"), ("until 9", "is no time of day"),
         ("until 24:00", "is no time of day"), ("until 12:60", "is no time of day"), ("until moonday 09:00", 'did you mean "monday"'),
@@ -125,8 +125,8 @@ def test_delays(text: str, due: str) -> None:
         ("until 09:00 Europe/Paris tomorrow", "Write until"), ("tomorrow", "is no duration"),
     ],
 )  # fmt: skip
-def test_no_delays(text: str, said: str) -> None:
-    with pytest.raises(BadTime, match=said):
+def test_no_delays(text: str, message: str) -> None:
+    with pytest.raises(BadTime, match=message):
         parse_delay(text, "UTC")
 
 
@@ -182,19 +182,19 @@ def test_after_may_be_in_any_zone() -> None:
 def test_next_local_time(after: datetime, hour: int, minute: int, name: str, weekday: int | None) -> None:
     """It is later than `after`, on the day, and shows the time unless clocks skip it, and no such time lies between."""
     zone = ZoneInfo(name)
-    found = next_local_time(after, hour, minute, zone, weekday)
-    assert found > after
-    local = found.astimezone(zone)
+    result = next_local_time(after, hour, minute, zone, weekday)
+    assert result > after
+    local = result.astimezone(zone)
     skipped = (local.hour, local.minute) != (hour, minute)
     if skipped:
-        assert (found - timedelta(seconds=1)).astimezone(zone).utcoffset() != local.utcoffset()
+        assert (result - timedelta(seconds=1)).astimezone(zone).utcoffset() != local.utcoffset()
     elif weekday is not None:
         assert local.weekday() == weekday
-    assert found - after <= timedelta(days=1 if weekday is None else 7, hours=26)
+    assert result - after <= timedelta(days=1 if weekday is None else 7, hours=26)
     # every instant between that shows the time must be the second of two
     step = after.replace(second=0, microsecond=0) + timedelta(minutes=1)
     between = step.astimezone(zone).replace(hour=hour, minute=minute, fold=0)
-    if weekday is None and after < between.astimezone(UTC) < found:
+    if weekday is None and after < between.astimezone(UTC) < result:
         assert (between.astimezone(UTC).astimezone(zone).hour, between.astimezone(UTC).astimezone(zone).minute) != (
             hour,
             minute,

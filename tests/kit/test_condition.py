@@ -231,7 +231,7 @@ def test_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "Column 1: the condition is empty"),
         (" \n ", "the condition is empty"),
@@ -283,8 +283,8 @@ def test_check() -> None:
         (" or ".join(["a matches '(x?){450}'"] * 3), "too complex together"),
     ],
 )
-def test_conditions_that_are_refused(text: str, said: str) -> None:
-    assert said in refused(text)
+def test_conditions_that_are_refused(text: str, message: str) -> None:
+    assert message in refused(text)
 
 
 def test_the_limits_themselves_are_allowed() -> None:

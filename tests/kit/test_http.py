@@ -79,10 +79,10 @@ async def some_lines(request):
 async def endless_lines(request):
     response = web.StreamResponse()
     await response.prepare(request)
-    told = f"{request.query_string} {request.headers.get('X-One')} {request.headers['Accept-Encoding']}\n"
+    line = f"{request.query_string} {request.headers.get('X-One')} {request.headers['Accept-Encoding']}\n"
     with contextlib.suppress(ConnectionError):
         for _ in range(1000):
-            await response.write(told.encode())
+            await response.write(line.encode())
             await asyncio.sleep(0.01)
     return response
 
@@ -159,24 +159,24 @@ async def started(host="127.0.0.1", **options):
 
 @pytest.fixture(scope="module")
 async def server():
-    one = await started()
-    yield one
-    await one.close()
+    running = await started()
+    yield running
+    await running.close()
 
 
 @pytest.fixture(scope="module")
 async def other():
     """Another origin, by its port."""
-    one = await started()
-    yield one
-    await one.close()
+    running = await started()
+    yield running
+    await running.close()
 
 
 @pytest.fixture
 async def client():
-    one = Client(Guard(["127.0.0.1"]))
-    yield one
-    await one.close()
+    opened = Client(Guard(["127.0.0.1"]))
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -192,13 +192,13 @@ async def raw():
             await asyncio.sleep(then_wait)
             writer.close()
 
-        one = await asyncio.start_server(handle, "127.0.0.1", 0)
-        running.append(one)
-        return f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}"
+        listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+        running.append(listener)
+        return f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
 
     yield start
-    for one in running:
-        one.close()
+    for task in running:
+        task.close()
 
 
 @pytest.fixture
@@ -206,17 +206,17 @@ def names(monkeypatch):
     """Names and the answers of each lookup in turn (the last one repeats). Numbers resolve as ever, nothing else does."""
     real = socket.getaddrinfo
     table: dict[str, list[list[str]]] = {}
-    asked: list[str] = []
+    looked_up: list[str] = []
 
     def fake(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002
         if host not in table:
             return real(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
-        asked.append(host)
+        looked_up.append(host)
         answer = table[host].pop(0) if len(table[host]) > 1 else table[host][0]
-        return [found for address in answer for found in real(address, port, family, type, proto, flags)]
+        return [resolved for address in answer for resolved in real(address, port, family, type, proto, flags)]
 
     monkeypatch.setattr(socket, "getaddrinfo", fake)
-    return SimpleNamespace(table=table, asked=asked)
+    return SimpleNamespace(table=table, asked=looked_up)
 
 
 def answer(body=b"", content_type="text/plain", **headers):
@@ -337,7 +337,7 @@ async def test_malformed_addresses_fail_for_good(client, url):
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "message"),
     [
         ({"X-A": "b\r\nX-C: d"}, "The X-A header holds a line break"),
         ({"X-A": "secret\n"}, "The X-A header holds a line break"),
@@ -356,8 +356,8 @@ async def test_malformed_addresses_fail_for_good(client, url):
         ({"Proxy-Authorization": "x"}, "is set by AREA"),
     ],
 )
-async def test_headers_that_would_break_the_message_fail_for_good(client, server, headers, said):
-    with pytest.raises(RequestFailed, match=said) as caught:
+async def test_headers_that_would_break_the_message_fail_for_good(client, server, headers, message):
+    with pytest.raises(RequestFailed, match=message) as caught:
         await client.request("POST", f"{server.url}/", headers=headers, body=b"x")
     assert caught.value.permanent
     assert "secret" not in str(caught.value)
@@ -400,8 +400,8 @@ async def test_a_large_body_is_sent_whole(client, server):
 async def test_many_requests_at_once_keep_their_answers_apart(server):
     client = Client(Guard(["127.0.0.1"]), limit=8)
     got = await asyncio.gather(*(client.request("POST", f"{server.url}/", body=str(n).encode()) for n in range(100)))
-    assert [one.json()["body"] for one in got] == [str(n) for n in range(100)]
-    assert len({one.json()["peer"] for one in got}) <= 4, "half of the limit is for one host"
+    assert [response.json()["body"] for response in got] == [str(n) for n in range(100)]
+    assert len({response.json()["peer"] for response in got}) <= 4, "half of the limit is for one host"
     await client.close()
 
 
@@ -580,7 +580,7 @@ async def test_a_redirect_to_the_inside_is_refused(server, names, target, status
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("ftp://example.com/", "must begin with http"),
         ("file:///etc/passwd", "must begin with http"),
@@ -591,10 +591,10 @@ async def test_a_redirect_to_the_inside_is_refused(server, names, target, status
         ("/" + "a" * 17_000, "longer"),
     ],
 )
-async def test_a_redirect_to_nowhere_fails_for_good(client, raw, target, said):
+async def test_a_redirect_to_nowhere_fails_for_good(client, raw, target, message):
     url = await raw(f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode())
     with pytest.raises(
-        RequestFailed, match=rf"^127\.0\.0\.1:\d+ redirects to where no request can go\. .*{said}"
+        RequestFailed, match=rf"^127\.0\.0\.1:\d+ redirects to where no request can go\. .*{message}"
     ) as caught:
         await client.request("GET", url)
     assert caught.value.permanent
@@ -756,9 +756,9 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 async def tls(authority):
-    one = await started(ssl_context=authority.context)
-    yield one
-    await one.close()
+    running = await started(ssl_context=authority.context)
+    yield running
+    await running.close()
 
 
 @pytest.fixture
@@ -822,16 +822,16 @@ async def test_a_compressed_body_within_the_limit_is_whole(client, server, encod
     assert response.body == bytes(3 << 20)
 
 
-@pytest.mark.parametrize("told", [{}, {"told": "1"}])
-async def test_a_body_over_the_limit_is_refused(client, server, told):
+@pytest.mark.parametrize("body", [{}, {"told": "1"}])
+async def test_a_body_over_the_limit_is_refused(client, server, body):
     with pytest.raises(RequestFailed, match=r"sent an answer larger than 0\.1 MB\.") as caught:
-        await client.request("GET", f"{server.url}/long", params=told, max_bytes=100_000)
+        await client.request("GET", f"{server.url}/long", params=body, max_bytes=100_000)
     assert caught.value.permanent
 
 
 async def test_a_body_of_exactly_the_limit_passes(client, server):
-    for told in ({}, {"told": "1"}):
-        response = await client.request("GET", f"{server.url}/long", params=told, max_bytes=200_000)
+    for params in ({}, {"told": "1"}):
+        response = await client.request("GET", f"{server.url}/long", params=params, max_bytes=200_000)
         assert len(response.body) == 200_000
 
 
@@ -868,19 +868,19 @@ async def test_the_timeout_covers_the_name_lookup(client, monkeypatch):
 
 
 async def lines(client, url, **options):
-    async with client.stream(url, **options) as (head, told):
-        return head, [line async for line in told]
+    async with client.stream(url, **options) as (head, content):
+        return head, [line async for line in content]
 
 
 async def test_lines_come_as_they_are_written(client, server):
-    head, told = await lines(client, server.url + "/lines")
+    head, content = await lines(client, server.url + "/lines")
     assert (head.status, head.body) == (200, b"")
-    assert told == [b"one", b"", b"two halves", b"last"]
+    assert content == [b"one", b"", b"two halves", b"last"]
 
 
 async def test_a_line_comes_before_the_answer_has_ended(client, server):
-    async with client.stream(server.url + "/endless-lines", params={"n": "1"}, headers={"X-One": "1"}) as (_, told):
-        assert [await anext(told) for _ in range(3)] == [b"n=1 1 identity"] * 3
+    async with client.stream(server.url + "/endless-lines", params={"n": "1"}, headers={"X-One": "1"}) as (_, content):
+        assert [await anext(content) for _ in range(3)] == [b"n=1 1 identity"] * 3
 
 
 async def test_lines_are_bounded_in_length_and_silence(client, server):
@@ -900,10 +900,10 @@ async def test_what_is_no_stream_is_told_and_not_followed(client, server):
 
 async def test_a_stream_that_breaks_off(client, raw):
     url = await raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\ntwo")
-    async with client.stream(url) as (_, told):
-        assert await anext(told) == b"one"
+    async with client.stream(url) as (_, content):
+        assert await anext(content) == b"one"
         with pytest.raises(RequestFailed, match="closed the connection before the answer was complete"):
-            await anext(told)
+            await anext(content)
 
 
 async def test_streams_pass_the_guard_and_take_no_connection_from_requests(server):
@@ -953,7 +953,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "message"),
     [
         (b"", "closed the connection without an answer"),
         (HEAD, "closed the connection without an answer"),
@@ -971,9 +971,9 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         ),
     ],
 )  # fmt: skip
-async def test_broken_answers(client, raw, sent, said):
+async def test_broken_answers(client, raw, sent, message):
     url = await raw(sent)
-    with pytest.raises(RequestFailed, match=rf"^127\.0\.0\.1:\d+ {said}\.$") as caught:
+    with pytest.raises(RequestFailed, match=rf"^127\.0\.0\.1:\d+ {message}\.$") as caught:
         await client.request("POST", url, body=b"x")
     assert not caught.value.permanent
 
@@ -1049,7 +1049,7 @@ def test_no_decoder_of_python_breaks_or_stalls(codec):
 def test_json():
     assert answer(b'{"a": [1, null]}').json() == {"a": [1, None]}
     assert answer(b"\xef\xbb\xbf[]").json() == []
-    for body, said in (
+    for body, message in (
         (b"<html>\n<b>Oops</b>", "answered 200 with no valid JSON: Oops"),
         (b"", "no valid JSON, the body is empty."),
         (b"[" * 100_000, "no valid JSON"),
@@ -1057,7 +1057,7 @@ def test_json():
     ):
         with pytest.raises(RequestFailed) as caught:
             answer(body).json()
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert str(caught.value).startswith("example.com:8080 answered")
         assert caught.value.permanent
         assert len(str(caught.value)) < 200

@@ -36,7 +36,7 @@ def test_a_log_that_can():
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("values", "shown"),
     [
         ({"token": "x"}, {"token": MASK}),
         ({"Set-Cookie": ["a=1", "b=2"]}, {"Set-Cookie": MASK}),
@@ -51,8 +51,8 @@ def test_a_log_that_can():
     ],
     ids=["itself", "a list of secrets", "a map", "a list of maps", "lists within lists", "pairs", "no secrets"],
 )
-def test_secrets_are_masked_at_any_depth(given, shown):
-    assert hide_secrets(None, "info", given) == shown
+def test_secrets_are_masked_at_any_depth(values, shown):
+    assert hide_secrets(None, "info", values) == shown
 
 
 def test_a_small_process_stays_small(tmp_path):

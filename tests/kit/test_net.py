@@ -24,22 +24,22 @@ def names(monkeypatch):
     """Names and the answers of each lookup in turn (the last one repeats); `asked` counts. Numbers resolve as ever."""
     real = socket.getaddrinfo
     table: dict[str, list[list[str]]] = {}
-    asked: list[str] = []
+    request: list[str] = []
 
     def fake(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002
         if host not in table:
             return real(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
-        asked.append(host)
+        request.append(host)
         answers = table[host]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        found = []
+        results = []
         for address in answer:
-            found += real(address, port, family, type, proto, flags | socket.AI_NUMERICHOST)
-        return found
+            results += real(address, port, family, type, proto, flags | socket.AI_NUMERICHOST)
+        return results
 
     monkeypatch.setattr(socket, "getaddrinfo", fake)
     fake.table = table
-    fake.asked = asked
+    fake.asked = request
     return fake
 
 
@@ -166,12 +166,12 @@ def test_what_is_no_address_is_not_public(text):
 async def test_the_refusal_says_what_why_and_what_to_do(address, kind):
     with pytest.raises(Blocked) as caught:
         await Guard().resolve(address, 8443)
-    said = str(caught.value)
+    text = str(caught.value)
     shown = str(ipaddress.ip_address(address))
     entry = f"[{shown}]:8443" if ":" in address else f"{shown}:8443"
-    assert said.startswith(f"{shown} is refused: it is ")
-    assert kind in said
-    assert said.endswith(f"An administrator can allow it by adding {entry} to AREA_ALLOW_PRIVATE_NETWORK.")
+    assert text.startswith(f"{shown} is refused: it is ")
+    assert kind in text
+    assert text.endswith(f"An administrator can allow it by adding {entry} to AREA_ALLOW_PRIVATE_NETWORK.")
 
 
 @given(strategies.ip_addresses(v=4))
@@ -464,7 +464,7 @@ async def test_sockets_are_guarded(listening):
 async def test_a_socket_goes_to_the_address_that_was_checked(names, listening):
     """The second answer, which a second lookup between check and connection would get, is another one."""
     guard = Guard([f"127.0.0.1:{listening}"])
-    for open_it in (guard.open_socket, lambda *given: asyncio.to_thread(guard.open_socket_sync, *given)):
+    for open_it in (guard.open_socket, lambda *provided: asyncio.to_thread(guard.open_socket_sync, *provided)):
         names.asked.clear()
         names.table["rebind.example"] = [["127.0.0.1"], ["127.0.0.2"]]
         with await open_it("rebind.example", listening, 5) as sock:

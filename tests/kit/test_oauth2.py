@@ -101,18 +101,18 @@ async def test_or_as_json(vendor):
 
 
 @pytest.mark.parametrize(
-    ("given", "lifetime"),
+    ("values", "lifetime"),
     [(3600, 3600), ("3600", 3600), (None, None), (0, None), (-1, None), ("soon", None), (1e300, None)],
 )
-async def test_how_long_it_lasts(vendor, given, lifetime):
-    vendor.answer = GOOD | {"expires_in": given}
+async def test_how_long_it_lasts(vendor, values, lifetime):
+    vendor.answer = GOOD | {"expires_in": values}
     assert (await refresh(vendor)).lifetime == lifetime
     assert (await refresh(vendor, lifetime=60)).lifetime == (lifetime or 60)
 
 
-@pytest.mark.parametrize("given", ["a b", "a,b", "a, b", ["a", "b"]])
-async def test_scopes_however_they_are_written(vendor, given):
-    vendor.answer = GOOD | {"scope": given, "refresh_token": "next"}
+@pytest.mark.parametrize("values", ["a b", "a,b", "a, b", ["a", "b"]])
+async def test_scopes_however_they_are_written(vendor, values):
+    vendor.answer = GOOD | {"scope": values, "refresh_token": "next"}
     grant = await refresh(vendor)
     assert grant.scopes == ("a", "b")
     assert grant.refresh.get_secret_value() == "next"
@@ -151,11 +151,11 @@ async def test_refusals(vendor, status, answer, quirks, code, refused):
 
 
 async def test_no_message_repeats_what_the_vendor_says(vendor):
-    said = "old-refresh-token is not good for s:e/c r+e%t"
+    text = "old-refresh-token is not good for s:e/c r+e%t"
     for answer in (
-        {"error": said, "error_description": said},
-        {"error": "invalid_grant", "error_description": said},
-        said,
+        {"error": text, "error_description": text},
+        {"error": "invalid_grant", "error_description": text},
+        text,
     ):
         vendor.status, vendor.answer = 400, answer
         with pytest.raises(GrantFailed) as caught:

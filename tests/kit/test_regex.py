@@ -34,7 +34,7 @@ def test_it_is_cached() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "message"),
     [
         ("(?=a)b", "Look-arounds"),
         ("a(?!b)", "Look-arounds"),
@@ -53,8 +53,8 @@ def test_it_is_cached() -> None:
         (r"(\pL{100}){10}", "too complex"),
     ],
 )
-def test_what_is_refused(pattern: str, said: str) -> None:
-    with pytest.raises(RegexError, match=said) as refusal:
+def test_what_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(RegexError, match=message) as refusal:
         regex.compile(pattern)
     assert len(str(refusal.value)) < 200
 

@@ -114,8 +114,8 @@ async def test_another_process_is_started_when_the_first_was_killed(tmp_path):
     with pytest.raises(DecodeError) as failed:
         await task
     assert failed.value.reason == "busy"
-    for one in working:
-        one.kill()
+    for child in working:
+        child.kill()
     assert await decoder.decode(b"abc") == {"bytes": 3}
     assert sandbox._kept.process != first
 
@@ -131,4 +131,4 @@ async def test_a_decoder_that_can_not_be_loaded_fails_alone(tmp_path, capfd):
 async def test_many_at_once():
     contents = [os.urandom(1000 * number) for number in range(60)]
     wide = Decoder(decoder.path, Fair("test-wide", FULL, slots=20, per_key=20, waiting_per_key=100))
-    assert await asyncio.gather(*(wide.decode(one, what="echo") for one in contents)) == contents
+    assert await asyncio.gather(*(wide.decode(content, what="echo") for content in contents)) == contents

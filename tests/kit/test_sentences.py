@@ -102,13 +102,13 @@ class Form(BaseModel):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "values",
     [{"short": "a"}, {"short": "abcd"}, {"short": 1}, {"whole": 0}, {"whole": 10}, {"whole": "x"}, {"whole": 1.5},
      {"many": []}, {"many": [1, 2, 3]}, {"many": 1}, {"own": "y"}],
 )  # fmt: skip
-def test_pydantic_is_quoted_and_translated(given):
+def test_pydantic_is_quoted_and_translated(values):
     with pytest.raises(ValidationError) as raised:
-        Form(**given)
+        Form(**values)
     (error,) = raised.value.errors()
     sentence = refused(error)
     assert sentence == error["msg"].removeprefix("Value error, ")

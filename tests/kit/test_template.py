@@ -141,9 +141,9 @@ def test_data_may_be_any_mapping_and_is_left_alone() -> None:
     assert templating.compile("{{c.d.0}}").render(data) == 1
     before = orjson.dumps(DATA)
     for name in FILTERS:
-        one = FILTERS[name].usage.split(" or ")[0]
+        part = FILTERS[name].usage.split(" or ")[0]
         for value in DATA:
-            template = templating.compile(f'{{{{["{value}"] | {one}}}}}')
+            template = templating.compile(f'{{{{["{value}"] | {part}}}}}')
             try:
                 template.render(DATA)
             except RenderError:
@@ -298,7 +298,7 @@ def test_dates(form: str, value: Any, result: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "value", "said"),
+    ("expression", "value", "message"),
     [
         ("number", "abc", '"abc" is not a number'),
         ("number", "1,5", "is not a number"),
@@ -321,8 +321,8 @@ def test_dates(form: str, value: Any, result: str) -> None:
         ('date:"%F","America/New_York"', "0001-01-01T00:00:00Z", "out of the range"),
     ],
 )
-def test_values_that_a_filter_refuses(expression: str, value: Any, said: str) -> None:
-    with pytest.raises(RenderError, match=re.escape(said)) as refusal:
+def test_values_that_a_filter_refuses(expression: str, value: Any, message: str) -> None:
+    with pytest.raises(RenderError, match=re.escape(message)) as refusal:
         render(f"{{{{v | {expression}}}}}", v=value)
     assert str(refusal.value).startswith("{{v | ")
     assert len(str(refusal.value)) < 250
@@ -400,7 +400,7 @@ def test_a_path_in_json_is_checked_when_it_is_written(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{{", "Column 1: this {{ is never closed"),
         ("ab {{title", "Column 4: this {{ is never closed"),
@@ -457,8 +457,8 @@ def test_a_path_in_json_is_checked_when_it_is_written(path: str) -> None:
         ("x" * (MAX_TEMPLATE + 1), "65,537 characters, 65,536 are allowed"),
     ],
 )
-def test_templates_that_are_refused(text: str, said: str) -> None:
-    assert said in refused(text)
+def test_templates_that_are_refused(text: str, message: str) -> None:
+    assert message in refused(text)
 
 
 def test_the_limits_themselves_are_allowed() -> None:

@@ -34,9 +34,9 @@ def storable(value: Any) -> bool:
     if isinstance(value, str):
         return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
     if isinstance(value, dict):
-        return all(isinstance(key, str) and storable(key) and storable(item) for key, item in value.items())
+        return all(isinstance(key, str) and storable(key) and storable(part) for key, part in value.items())
     if isinstance(value, list):
-        return all(storable(item) for item in value)
+        return all(storable(part) for part in value)
     return value is None or isinstance(value, bool | int) or (isinstance(value, float) and abs(value) < float("inf"))
 
 

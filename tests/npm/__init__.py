@@ -85,15 +85,15 @@ def take(package: str, archive: Path, integrity: str) -> None:
     algorithm, _, digest = integrity.partition("-")
     if base64.b64encode(hashlib.new(algorithm, archive.read_bytes()).digest()).decode() != digest:
         raise RuntimeError(f"{package} is not what package-lock.json says.")
-    wanted = {f"package/{name}" for name in DOCUMENTS[package]}
+    expected = {f"package/{name}" for name in DOCUMENTS[package]}
     with tarfile.open(archive, "r|gz") as opened:  # as a stream, which ends with the last that is wanted
         for member in opened:
-            content = opened.extractfile(member) if member.name in wanted else None
+            content = opened.extractfile(member) if member.name in expected else None
             if content is not None:
                 target = MODULES / package / member.name.removeprefix("package/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content.read())
-                wanted.remove(member.name)
-            if not wanted:
+                expected.remove(member.name)
+            if not expected:
                 return
-    raise RuntimeError(f"{package} has no {', '.join(sorted(wanted))}.")
+    raise RuntimeError(f"{package} has no {', '.join(sorted(expected))}.")

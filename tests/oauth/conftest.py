@@ -83,7 +83,7 @@ class Server:
 async def _provider():
     if not (MODULES / "oidc-provider").is_dir():
         pytest.skip("oidc-provider is not installed: `python -m tests.npm` does it")
-    given = {
+    provided = {
         "accounts": ACCOUNTS,
         "clients": [
             {
@@ -97,7 +97,7 @@ async def _provider():
         ],
     }  # fmt: skip
     process = subprocess.Popen(
-        [*node()[0], str(ROOT / "tests" / "npm" / "provider.mjs"), json.dumps(given)],
+        [*node()[0], str(ROOT / "tests" / "npm" / "provider.mjs"), json.dumps(provided)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "AREA_TEST_NPM": str(MODULES.parent)},
     )  # fmt: skip
     try:
@@ -217,10 +217,10 @@ async def nowhere(state, client, logs, *secrets):
     """Nothing secret was told, logged, or kept in clear."""
     assert secrets
     pool = await state.database.pool()
-    kept = []
+    stored = []
     for table in await pool.fetch("select tablename from pg_tables where schemaname = 'public'"):
-        kept += [row[0] for row in await pool.fetch(f'select t::text from "{table[0]}" t')]
-    everything = "\n".join([*kept, *logs, *(one.decode("utf-8", "replace") for one in client.told)])
+        stored += [row[0] for row in await pool.fetch(f'select t::text from "{table[0]}" t')]
+    everything = "\n".join([*stored, *logs, *(row.decode("utf-8", "replace") for row in client.told)])
     assert len(everything) > 1000
     for secret in secrets:
         assert secret, "an empty secret would be found everywhere"

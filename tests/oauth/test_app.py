@@ -30,8 +30,8 @@ async def granted(server):
 
 async def test_one_token_serves_all_until_it_is_about_to_end(ann, server, state, ours, monkeypatch, logs):
     count = (await server.set(slow=300))["app"]
-    told = await asyncio.gather(*(ours.app.get("/app") for _ in range(25)))
-    assert told == [{"client": "area"}] * 25
+    answer = await asyncio.gather(*(ours.app.get("/app") for _ in range(25)))
+    assert answer == [{"client": "area"}] * 25
     assert await granted(server) == count + 1, "who needs it meanwhile waits for it"
     monkeypatch.setattr(app_tokens, "now", lambda: now() + timedelta(minutes=45))
     await ours.app.get("/app")
@@ -48,8 +48,8 @@ async def test_what_the_vendor_no_longer_takes_is_renewed(server, ours):
     await ours.app.get("/app")
     count = await granted(server)
     await server.end_access()
-    told = await asyncio.gather(*(ours.app.get("/app") for _ in range(5)))
-    assert told == [{"client": "area"}] * 5
+    answer = await asyncio.gather(*(ours.app.get("/app") for _ in range(5)))
+    assert answer == [{"client": "area"}] * 5
     assert await granted(server) == count + 1
 
 
@@ -58,7 +58,7 @@ async def test_a_user_is_somebody_else(ann, server, state, ours):
     assert (await ours.get("/me"))["sub"] == "ann"
     with pytest.raises(Permanent, match="401"):
         await ours.app.get("/me")
-    assert [one["status"] for one in await rows(state, "select status from connection_states")] == ["works"]
+    assert [row["status"] for row in await rows(state, "select status from connection_states")] == ["works"]
     assert (await ours.get("/me"))["sub"] == "ann"
 
 

@@ -35,7 +35,7 @@ class Canaille:
 
     async def browse(self, url: str, account: str = "ann", *, deny: bool = False) -> dict[str, str]:
         """Sign in and agree (or not), in a browser of its own; returns what the server sends back, with its `address`."""
-        said = {"login": account, "password": PASSWORD, "answer": "deny" if deny else "accept"}
+        fields = {"login": account, "password": PASSWORD, "answer": "deny" if deny else "accept"}
         data: dict[str, str] | None = None
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             while url.startswith(self.issuer):
@@ -50,7 +50,7 @@ class Canaille:
                 token = form and re.search(r'name="csrf_token" value="([^"]+)"', form[1])
                 assert form, page
                 assert token, page
-                data = {"csrf_token": token[1]} | {name: said[name] for name in said if f'name="{name}"' in form[1]}
+                data = {"csrf_token": token[1]} | {name: fields[name] for name in fields if f'name="{name}"' in form[1]}
         parts = urlsplit(url)
         return {**dict(parse_qsl(parts.query)), "address": f"{parts.scheme}://{parts.netloc}{parts.path}"}
 
@@ -59,7 +59,7 @@ class Canaille:
 def canaille() -> Iterator[Canaille]:
     if not PYTHON.exists():
         pytest.skip("not run: canaille is missing; uv could not install it")
-    given = {
+    settings = {
         "accounts": {"ann": "ann@example.org", "bob": "bob@example.org", "eve": "eve@example.org"},
         "password": PASSWORD,
         "client_id": "area",
@@ -67,7 +67,7 @@ def canaille() -> Iterator[Canaille]:
         "redirect_uris": [f"{PUBLIC}/api/auth/oidc/callback"],
     }
     process = subprocess.Popen(
-        [PYTHON, HERE / "serve_canaille.py", json.dumps(given)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [PYTHON, HERE / "serve_canaille.py", json.dumps(settings)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdout is not None
     try:

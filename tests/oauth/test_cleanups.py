@@ -13,8 +13,8 @@ from tests.oauth.vendor import KEY
 
 
 async def told(state):
-    found = await rows(state, "select action, subject, detail from audit where action like 'vendor.%' order by id")
-    return [(row["action"], row["subject"], orjson.loads(row["detail"])) for row in found]
+    records = await rows(state, "select action, subject, detail from audit where action like 'vendor.%' order by id")
+    return [(row["action"], row["subject"], orjson.loads(row["detail"])) for row in records]
 
 
 async def soon(state):

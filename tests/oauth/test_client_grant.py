@@ -44,9 +44,9 @@ async def area(ann, server, state):
         "parameters": {"method": "GET", "url": f"{server.issuer}/app"},
         "connection": "machine",
     }
-    wanted = AreaIn.model_validate({"name": "call", "action": {"component": "probe.item"}, "reaction": reaction})
+    expected = AreaIn.model_validate({"name": "call", "action": {"component": "probe.item"}, "reaction": reaction})
     async with state.database.transaction() as session:
-        return await areas.create(session, control.scope(state), ann.id, wanted)
+        return await areas.create(session, control.scope(state), ann.id, expected)
 
 
 async def run(state, area, count):
@@ -70,7 +70,7 @@ async def test_runs_share_a_token_until_it_has_ended_and_get_one_anew(ann, serve
         assert await requests(server) == before + 2
     results = await rows(state, "select execution_result from area_executions")
     assert len(results) == 40
-    assert all(MACHINE in one["execution_result"] for one in results)
+    assert all(MACHINE in executed["execution_result"] for executed in results)
     seen = await server.set()
     await nowhere(state, ann, logs, SECRET, *filter(None, seen["tokens"]))
 
@@ -81,12 +81,12 @@ async def test_who_needs_one_at_the_same_time_waits_for_one_answer(ann, server, 
     grant = http.auth.grant(http.auth.read(given(server)))
     before = (await server.set(slow=300))["app"]
     got = await asyncio.gather(*(tokens.good(ref, http, grant) for _ in range(25)))
-    assert len({one.get_secret_value() for one in got}) == 1
+    assert len({value.get_secret_value() for value in got}) == 1
     assert await requests(server) == before + 1
     assert (await GrantedTokens(state).good(ref, http, grant)) == got[0], "another process reads what was kept"
     stale = got[0].get_secret_value()
     got = await asyncio.gather(*(tokens.good(ref, http, grant, stale) for _ in range(25)))
-    assert stale not in {one.get_secret_value() for one in got}
+    assert stale not in {value.get_secret_value() for value in got}
     assert await requests(server) == before + 2
 
 
@@ -110,8 +110,8 @@ async def test_a_client_that_is_refused_is_to_be_reconnected_and_its_runs_go_on_
         (notice,) = await rows(state, "select * from notices")
         assert notice["title"] == "HTTP (machine) must be reconnected"
         assert "The token endpoint refuses the client" in notice["body"]
-        kept = (await ann.get("/api/connections/http", params={"name": "machine"})).json()
-        assert kept["status"] == "expired"
+        stored = (await ann.get("/api/connections/http", params={"name": "machine"})).json()
+        assert stored["status"] == "expired"
         view = (await ann.get(f"/api/areas/{area.id}")).json()
         assert (view["state"], view["waits_for"]) == ("waiting_for_connection", "http")
         refused = (await server.set())["refused"]

@@ -143,7 +143,7 @@ async def test_who_connects_and_who_logs_in_come_back_to_one_address(ann, server
     connecting = await ann.get("/api/connections/vendor/authorize")
     logging_in = await ann.post("/api/me/logins/vendor", {"password": PASSWORD})
     cookie = logging_in.header("set-cookie").partition(";")[0]
-    connected, logged_in = [await server.browse(one.json()["url"]) for one in (connecting, logging_in)]
+    connected, logged_in = [await server.browse(answer.json()["url"]) for answer in (connecting, logging_in)]
     assert connected.pop("address") == logged_in.pop("address") == f"http://testserver.localhost{BACK}"
     assert (await ann.get(BACK, params=logged_in)).status == 410, "without the browser's cookie"
     answer = await ann.get(BACK, params=logged_in, headers={"cookie": cookie})
@@ -179,24 +179,24 @@ async def test_the_server_wants_pkce_and_the_exact_address(ann, server):
 
 async def test_a_client_that_receives_the_code_itself(ann, server, state, logs):
     verifier = oauth2.verifier()
-    asked = {
+    request = {
         "redirect_uri": "https://app.example.org/back",
         "code_challenge": oauth2.challenge(verifier),
         "state": "mine",
     }
-    back = await server.browse(await away(ann, **asked))
+    back = await server.browse(await away(ann, **request))
     assert (back["address"], back["state"]) == ("https://app.example.org/back", "mine")
-    given = {"code": back["code"], "redirect_uri": back["address"], "code_verifier": verifier}
+    provided = {"code": back["code"], "redirect_uri": back["address"], "code_verifier": verifier}
     for wrong in ({"code_verifier": oauth2.verifier()}, {"redirect_uri": "https://app.example.org/other"}):
-        again = await server.browse(await away(ann, **asked))
-        answer = await ann.post("/api/connections/vendor", given | {"code": again["code"]} | wrong)
+        again = await server.browse(await away(ann, **request))
+        answer = await ann.post("/api/connections/vendor", provided | {"code": again["code"]} | wrong)
         assert answer.status == 422, wrong
         assert "invalid_grant" in answer.json()["detail"]
-    answer = await ann.post("/api/connections/vendor", given | {"more": 1, "code": None})
-    assert {one["field"] for one in answer.json()["errors"]} == {"code", "more"}
-    view = (await ann.post("/api/connections/vendor", given)).json()
+    answer = await ann.post("/api/connections/vendor", provided | {"more": 1, "code": None})
+    assert {error["field"] for error in answer.json()["errors"]} == {"code", "more"}
+    view = (await ann.post("/api/connections/vendor", provided)).json()
     assert (view["connected"], view["account"]) == (True, "Ann")
-    assert (await ann.post("/api/connections/vendor", given)).status == 422, "a code is good once"
+    assert (await ann.post("/api/connections/vendor", provided)).status == 422, "a code is good once"
     # the server ends the whole grant when a code is used twice, and the user is told
     tested = (await ann.post("/api/connections/vendor/test")).json()
     assert (tested["works"], tested["expired"]) == (False, True)
@@ -220,7 +220,7 @@ async def test_consent_grows_with_what_is_needed(ann, server):
 async def test_disconnecting_revokes(ann, server, state, clean_up):
     await link(ann, server)
     async with state.database.sessions() as session:
-        kept = await grants.kept(session, state.keyring, state.registry.services["vendor"], Ref(ann.id, "vendor"))
+        stored = await grants.kept(session, state.keyring, state.registry.services["vendor"], Ref(ann.id, "vendor"))
     before = (await server.set())["revoked"]
     assert (await ann.delete("/api/connections/vendor")).json() == {"areas": []}
     await clean_up()
@@ -229,7 +229,7 @@ async def test_disconnecting_revokes(ann, server, state, clean_up):
     assert not await rows(state, "select * from connection_states")
     auth = state.registry.services["vendor"].auth
     with pytest.raises(oauth2.GrantFailed) as caught:
-        await oauth2.refresh(state.client, auth.server, state.settings.client("vendor"), kept.refresh)
+        await oauth2.refresh(state.client, auth.server, state.settings.client("vendor"), stored.refresh)
     assert caught.value.refused
 
 
@@ -250,12 +250,12 @@ async def test_a_revocation_by_the_token_itself_is_done_with_a_good_one(ann, ser
         pool = await state.database.pool()
         await pool.execute("update user_services set token_expires_at = now() at time zone 'utc' - interval '1 second'")
     async with state.database.sessions() as session:
-        kept = await grants.kept(session, state.keyring, vendor, Ref(ann.id, vendor.slug))
-    assert kept.over == over
+        stored = await grants.kept(session, state.keyring, vendor, Ref(ann.id, vendor.slug))
+    assert stored.over == over
     async with TestServer(door) as there:
         quirks = replace(vendor.auth.quirks, revoke_auth="token")
         auth = replace(vendor.auth, quirks=quirks, revoke_url=str(there.make_url("/revoke")))
-        await grants.revoke(state.client, auth, state.settings.client("vendor"), kept)
+        await grants.revoke(state.client, auth, state.settings.client("vendor"), stored)
 
 
 async def test_what_would_end_the_connection_of_another_service_is_not_revoked(ann, server, state, clean_up):

@@ -83,19 +83,19 @@ async def test_an_answer_to_another_request_is_refused(nobody, server, provider)
 
 
 async def test_a_refusal_is_shown_and_logged(nobody, logs):
-    async def refused(**said):
+    async def refused(**text):
         url, cookie = await away(nobody, "oidc")
         state = dict(parse_qsl(urlsplit(url).query))["state"]
         answer = await nobody.get(
-            "/api/auth/oidc/callback", params={"state": state, **said}, headers={"cookie": cookie}
+            "/api/auth/oidc/callback", params={"state": state, **text}, headers={"cookie": cookie}
         )
         assert answer.status == 422, answer.body
         return answer.json()["detail"]
 
     after = "Try again; if it keeps happening, tell an administrator."
-    said = {"error": "invalid_request", "error_description": "Missing 'nonce' in request."}
+    message = {"error": "invalid_request", "error_description": "Missing 'nonce' in request."}
     assert (
-        await refused(**said)
+        await refused(**message)
         == f"Single sign-on denied AREA access: invalid_request: Missing 'nonce' in request. {after}"
     )
     assert any("Missing 'nonce' in request." in line and "consent.refused" in line for line in logs)
@@ -142,8 +142,8 @@ async def test_refused_wrong_replayed(nobody, server, state):
 
 async def test_at_the_same_time_one_account_is_made(nobody, server, state):
     answers = await asyncio.gather(*(arrive(nobody, server) for _ in range(4)))
-    assert [one.status for one in answers] == [200] * 4
-    assert len({one.json()["user"]["id"] for one in answers}) == 1
+    assert [answer.status for answer in answers] == [200] * 4
+    assert len({answer.json()["user"]["id"] for answer in answers}) == 1
     assert len(await rows(state, "select * from users")) == 1
 
 
@@ -200,7 +200,7 @@ async def test_an_email_address_that_was_changed_afterwards_is_no_proof(nobody, 
 async def test_who_is_signed_in_may_add_a_provider(nobody, ann, server, state):
     answer = await arrive(ann, server, "bob", link="true")
     assert answer.json()["token"] == ""
-    assert [one["provider"] for one in (await ann.get("/api/me/logins")).json()["items"]] == ["vendor"]
+    assert [item["provider"] for item in (await ann.get("/api/me/logins")).json()["items"]] == ["vendor"]
     assert (await arrive(nobody, server, "bob")).json()["user"]["id"] == ann.id
     assert (await arrive(ann, server, "bob", link="true")).status == 200, "again is nothing new"
     answer = await arrive(ann, server, "ann2", link="true")
@@ -211,8 +211,8 @@ async def test_who_is_signed_in_may_add_a_provider(nobody, ann, server, state):
         assert (await who.get("/api/auth/vendor/authorize", params={"link": "true"})).status == 403
     assert (await ann.post("/api/me/logins/vendor", {})).json()["errors"][0]["field"] == "password"
     assert (await ann.post("/api/me/logins/vendor", {"password": "wrong password"})).status == 422
-    made = await ann.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
-    api = ann.as_(made.json()["token"])
+    created = await ann.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    api = ann.as_(created.json()["token"])
     assert (await api.post("/api/me/logins/vendor", {"password": PASSWORD})).status == 403
 
 
@@ -232,7 +232,7 @@ async def test_the_last_way_in_stays(nobody, server):
     assert "only way to sign in" in answer.json()["detail"]
     await arrive(nobody, server, provider="oidc")
     answers = await asyncio.gather(me.delete("/api/me/logins/vendor"), me.delete("/api/me/logins/oidc"))
-    assert sorted(one.status for one in answers) == [204, 409]
+    assert sorted(answer.status for answer in answers) == [204, 409]
     (left,) = (await me.get("/api/me/logins")).json()["items"]
     assert (await me.delete(f"/api/me/logins/{left['provider']}")).status == 409
     assert (await me.post("/api/me/password", {"new_password": PASSWORD})).status == 204
@@ -272,8 +272,8 @@ async def test_registration_is_respected(nobody, server, state):
     assert (await arrive(nobody, server)).status == 403
     assert (await arrive(nobody, server, invitation="wrong")).status == 403
     admin = nobody.as_((await nobody.post("/api/auth/login", {"login": "first", "password": PASSWORD})).json()["token"])
-    made = await admin.post("/api/admin/invitations", {})
-    invitation = made.json()["token"]
+    created = await admin.post("/api/admin/invitations", {})
+    invitation = created.json()["token"]
     assert (await arrive(nobody, server, invitation=invitation)).status == 200
     assert (await arrive(nobody, server, "bob", invitation=invitation)).status == 403, "it was for one"
     assert (await arrive(nobody, server)).status == 200, "who has an account needs none"

@@ -35,8 +35,8 @@ async def act(state, *areas):
     numbers = [(await offer(state, area, {"title": "x"})).execution_id for area in areas]
     await until(lambda: settled(state))
     results = [await rows(state, "select * from area_executions where id = $1", number) for number in numbers]
-    assert [one["status"] for (one,) in results] == ["success"] * len(areas), results
-    return [json.loads(one["execution_result"])["sub"] for (one,) in results]
+    assert [run["status"] for (run,) in results] == ["success"] * len(areas), results
+    return [json.loads(run["execution_result"])["sub"] for (run,) in results]
 
 
 async def tokens(state, table):
@@ -72,7 +72,7 @@ async def test_one_that_is_disconnected_is_revoked_and_the_default_one_stays(bot
     own, work = await area_of(both), await area_of(both, "Work")
     before = (await server.set())["revoked"]
     left = (await both.request("DELETE", "/api/connections/vendor", params={"name": "Work"})).json()
-    assert [one["id"] for one in left["areas"]] == [work.id]
+    assert [area["id"] for area in left["areas"]] == [work.id]
     await clean_up()
     assert (await server.set())["revoked"] == before + 1
     assert await tokens(state, "named_connections") == {"oauth_token": None, "refresh_token": None}

@@ -32,21 +32,21 @@ def test_people_log_in_with_a_service_that_is_connected_by_a_form(tmp_path):
     login = OAuth2(
         "https://chat.example/authorize", "https://chat.example/token", nobody_knows, login_scopes=("email",)
     )
-    found = Registry()
-    found.add(Service("chat", "Chat", "Talk with people", auth=Credentials(Credential, no_trial), login=login))
-    found.add(Service("form", "Form", "Only a form", auth=Credentials(Credential, no_trial)))
+    result = Registry()
+    result.add(Service("chat", "Chat", "Talk with people", auth=Credentials(Credential, no_trial), login=login))
+    result.add(Service("form", "Form", "Only a form", auth=Credentials(Credential, no_trial)))
     keys = {"secret_key": KEY, "data_dir": tmp_path, "public_url": "https://area.example"}
     without = Settings(_env_file=None, **keys)
     settings = Settings(_env_file=None, clients={"chat": Keys("id", SecretStr("s"))}, **keys)
-    assert [one.provider for one in providers.offered(found, settings)] == ["chat"]
-    assert providers.offered(found, without) == []
-    assert registrations.login_of(found.services["chat"]) is login
-    assert registrations.login_of(found.services["form"]) is None
-    chat, _ = registrations.clients(found, settings)
+    assert [offer.provider for offer in providers.offered(result, settings)] == ["chat"]
+    assert providers.offered(result, without) == []
+    assert registrations.login_of(result.services["chat"]) is login
+    assert registrations.login_of(result.services["form"]) is None
+    chat, _ = registrations.clients(result, settings)
     assert (chat.configured, chat.redirect_uri) == (True, "https://area.example/api/auth/chat/callback")
     assert chat.variables == ["AREA_CHAT_CLIENT_ID", "AREA_CHAT_CLIENT_SECRET"]
-    assert [(one.service, one.webhook_url) for one in chat.services] == [("chat", None)]
-    assert connections.connectable(found, "chat")[1] is found.services["chat"].auth
+    assert [(service.service, service.webhook_url) for service in chat.services] == [("chat", None)]
+    assert connections.connectable(result, "chat")[1] is result.services["chat"].auth
 
 
 def test_where_a_vendor_is_to_be_told_to_call_by_hand(tmp_path):
@@ -55,18 +55,19 @@ def test_where_a_vendor_is_to_be_told_to_call_by_hand(tmp_path):
     without = settings.model_copy(update={"clients": {}})
     vendors, there = (registrations.clients(registry(), each) for each in (settings, without))
     here, unset = (
-        {one.service: one.webhook_url for vendor in each for one in vendor.services} for each in (vendors, there)
+        {service.service: service.webhook_url for vendor in each for service in vendor.services}
+        for each in (vendors, there)
     )
     assert here["slack"] == unset["slack"] == "https://a.example/webhooks/slack"
     assert here["gmail"] == f"https://a.example/webhooks/gmail?token={token_of('s')}"
     assert unset["gmail"] is None, "there is no secret yet to make the token of"
     assert here["jira"] is None, "AREA tells Jira by itself"
-    (google,) = (one for one in vendors if one.client == "google")
+    (google,) = (vendor for vendor in vendors if vendor.client == "google")
     assert google.variables == ["AREA_GOOGLE_CLIENT_ID", "AREA_GOOGLE_CLIENT_SECRET", "AREA_GOOGLE_TOPIC"]
 
 
 def test_services_of_one_vendor_are_registered_together_and_it_is_what_people_log_in_with(tmp_path):
-    found = Registry()
+    result = Registry()
     for slug, login in (("stock", False), ("shop", True)):
         auth = OAuth2(
             "https://acme.example/authorize",
@@ -76,7 +77,7 @@ def test_services_of_one_vendor_are_registered_together_and_it_is_what_people_lo
             client="acme",
             vendor="Acme Inc",
         )
-        found.add(Service(slug, slug.title(), "What is sold", auth=auth, docs=f"https://acme.example/{slug}"))
+        result.add(Service(slug, slug.title(), "What is sold", auth=auth, docs=f"https://acme.example/{slug}"))
     settings = Settings(
         _env_file=None,
         clients={"acme": Keys("id", SecretStr("s"))},
@@ -84,14 +85,14 @@ def test_services_of_one_vendor_are_registered_together_and_it_is_what_people_lo
         data_dir=tmp_path,
         public_url="https://area.example",
     )
-    acme, issuer = registrations.clients(found, settings)
+    acme, issuer = registrations.clients(result, settings)
     assert (acme.client, acme.name, acme.icon_path) == ("acme", "Acme Inc", "/icons/acme.svg")
-    assert [(one.name, one.docs) for one in acme.services] == [
+    assert [(service.name, service.docs) for service in acme.services] == [
         ("Shop", "https://acme.example/shop"),
         ("Stock", "https://acme.example/stock"),
     ]
     assert acme.redirect_uri == "https://area.example/api/auth/acme/callback"
     assert acme.variables == ["AREA_ACME_CLIENT_ID", "AREA_ACME_CLIENT_SECRET"]
     assert (acme.configured, issuer.configured, issuer.services) == (True, False, [])
-    (way,) = providers.offered(found, settings)
+    (way,) = providers.offered(result, settings)
     assert (way.provider, way.name, way.icon_path) == ("shop", "Acme Inc", "/icons/acme.svg")

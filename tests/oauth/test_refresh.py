@@ -62,8 +62,8 @@ def second_worker(state, server, tmp_path):
     try:
         yield process
     finally:
-        _, told = process.communicate(timeout=30)
-        process.told = told.decode()
+        _, body = process.communicate(timeout=30)
+        process.told = body.decode()
 
 
 async def test_a_token_is_refreshed_before_it_ends_and_rotates(ann, server, state, area_of, logs):
@@ -123,13 +123,13 @@ async def test_two_processes_memories_refresh_once(ann, server, state):
     """The same without workers, where it can be seen that both really asked at the same time."""
     await link(ann, server)
     service = state.registry.services["vendor"]
-    one, other = Tokens(state), Tokens(state)
+    ours, other = Tokens(state), Tokens(state)
     await over(state)
     count = (await server.set(slow=500))["refresh"]
-    kept = await asyncio.gather(
-        *(tokens.good(Ref(ann.id, service.slug), service) for _ in range(25) for tokens in (one, other))
+    stored = await asyncio.gather(
+        *(tokens.good(Ref(ann.id, service.slug), service) for _ in range(25) for tokens in (ours, other))
     )
-    assert len({one.access.get_secret_value() for one in kept}) == 1
+    assert len({row.access.get_secret_value() for row in stored}) == 1
     assert await refreshes(server) == count + 1
 
 
@@ -243,8 +243,8 @@ async def test_keys_may_be_rotated_in_the_middle_of_a_refresh(ann, server, state
         async with state.database.transaction() as session:
             assert (await rotation.rotate(session, Keyring([new, KEY]), state.registry)).count == 2
         state.keyring = Keyring([new, KEY])
-        kept = await task
-    assert kept.access.get_secret_value() in (await server.set())["tokens"]
+        stored = await task
+    assert stored.access.get_secret_value() in (await server.set())["tokens"]
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
 
 
@@ -259,8 +259,8 @@ async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
         assert (await ann.get("/api/auth/vendor/callback", params=back)).status == 200
         async with state.database.sessions() as session:
             linked = await grants.kept(session, state.keyring, service, Ref(ann.id, service.slug))
-        kept = await task
-    assert kept.access == linked.access
+        stored = await task
+    assert stored.access == linked.access
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
 
 
@@ -282,8 +282,8 @@ async def test_a_lease_of_a_process_that_died_runs_out(ann, server, state):
     await over(state)
     pool = await state.database.pool()
     await pool.execute("update connection_states set refreshing_until = now() + interval '1 second'")
-    kept = await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
-    assert kept.access.get_secret_value() in (await server.set())["tokens"]
+    stored = await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
+    assert stored.access.get_secret_value() in (await server.set())["tokens"]
 
 
 async def test_a_late_word_of_an_old_token_does_not_end_a_new_connection(ann, server, state):
@@ -402,9 +402,9 @@ async def test_new_tokens_outlast_a_database_that_is_away(ann, server, state, mo
         return await ask(query, *values)
 
     monkeypatch.setattr(state.database, "_pool", Pool(await state.database.pool(), fetchval))
-    kept = await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
+    stored = await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
     assert len(away) == 3
-    assert kept.access.get_secret_value() == (await server.set())["tokens"][-2]
+    assert stored.access.get_secret_value() == (await server.set())["tokens"][-2]
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
 
 
@@ -415,11 +415,11 @@ async def test_tokens_that_were_stored_without_a_word_of_it_are_not_revoked(ann,
     away = []
 
     async def fetchval(ask, query, *values):
-        found = await ask(query, *values)
+        result = await ask(query, *values)
         if query == access.STORE_DEFAULT and not away:
             away.append(query)
             raise ConnectionResetError("gone")
-        return found
+        return result
 
     monkeypatch.setattr(state.database, "_pool", Pool(await state.database.pool(), fetchval))
     revoked = (await server.set())["revoked"]

@@ -62,11 +62,11 @@ def test_servers_of_ones_own(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("variable", "said"),
+    ("variable", "message"),
     [("AREA_RSS_SERVER", "RSS.* has no servers of one's own"), ("AREA_NOBODY_SERVER", "names no service")],
 )
-def test_a_server_that_nobody_has_stops_the_start(monkeypatch, variable, said):
+def test_a_server_that_nobody_has_stops_the_start(monkeypatch, variable, message):
     monkeypatch.setenv(variable, "https://own.example.org")
     monkeypatch.setattr("area.registry.settings", Settings)
-    with pytest.raises(Malformed, match=said):
+    with pytest.raises(Malformed, match=message):
         registry.__wrapped__()

@@ -84,13 +84,13 @@ def registry(issuer: str) -> Registry:
 
     @probe.poll("An item appears", every=timedelta(hours=1))
     async def item(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Item]]:
-        for one in ():
-            yield one
+        for entry in ():
+            yield entry
 
-    found = Registry()
-    found.add(service(issuer))
-    found.add(probe)
-    return found
+    result = Registry()
+    result.add(service(issuer))
+    result.add(probe)
+    return result
 
 
 def settings(issuer: str, data_dir: Path, **more) -> Settings:

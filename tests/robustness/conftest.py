@@ -40,9 +40,9 @@ class Site:
             "action": {"component": action, "parameters": action_parameters},
             "reaction": {"component": reaction, "parameters": parameters},
         }
-        status, made = await self.api("POST", "/api/areas", json=body)
-        assert status == 201, made
-        return made
+        status, area = await self.api("POST", "/api/areas", json=body)
+        assert status == 201, area
+        return area
 
     async def lives(self, seconds: float = 30) -> float:
         """Fire the canary; returns how long it took to arrive."""
@@ -73,9 +73,9 @@ class Site:
         """MB that the worker holds, and the programs that it started."""
         worker = self.area.worker
         children = 0
-        for one in worker.children(recursive=True):
+        for child in worker.children(recursive=True):
             try:
-                children += one.memory_info().rss
+                children += child.memory_info().rss
             except psutil.Error:
                 continue
         return worker.memory_info().rss >> 20, children >> 20
@@ -98,16 +98,16 @@ async def site(memory: Path) -> AsyncIterator[Site]:
         await area.ready()
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(area.url, timeout=timeout) as session:
-            one = Site(area, session, here)
-            one.arrived = arrived
+            built = Site(area, session, here)
+            built.arrived = arrived
             account = {"email": "eve@example.org", "username": "eve", "password": "correct horse battery"}
-            status, answer = await one.api("POST", "/api/auth/register", json=account)
+            status, answer = await built.api("POST", "/api/auth/register", json=account)
             assert status == 201, answer
-            one.token = answer["token"]
-            made = await one.make("webhook.received", {}, "http.request", url=f"{here}/canary", body="{{body.id}}")
-            one.canary = made["webhook_url"]
-            yield one
-            one.database.close()
+            built.token = answer["token"]
+            created = await built.make("webhook.received", {}, "http.request", url=f"{here}/canary", body="{{body.id}}")
+            built.canary = created["webhook_url"]
+            yield built
+            built.database.close()
     await runner.cleanup()
 
 

@@ -6,16 +6,16 @@ from area.engine.circles import LONGEST
 
 
 async def test_loop_http_hook(site):
-    made = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{body}}")
-    reaction = {"component": "http.request", "parameters": {"url": made["webhook_url"], "body": "again"}}
-    status, answer = await site.api("PATCH", f"/api/areas/{made['id']}", json={"reaction": reaction})
+    area = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{body}}")
+    reaction = {"component": "http.request", "parameters": {"url": area["webhook_url"], "body": "again"}}
+    status, answer = await site.api("PATCH", f"/api/areas/{area['id']}", json={"reaction": reaction})
     assert status == 200, answer
-    async with site.session.post(made["webhook_url"], data=b"begin") as response:
+    async with site.session.post(area["webhook_url"], data=b"begin") as response:
         assert response.status == 202
 
     async def runs():
         return await site.database.fetch(
-            "select status, error_message from area_executions where area_id = $1 order by id", made["id"]
+            "select status, error_message from area_executions where area_id = $1 order by id", area["id"]
         )
 
     async with asyncio.timeout(60):

@@ -16,7 +16,7 @@ ALLOWED = 300  # MB more than before that the worker may hold
 
 
 def feed(*ids):
-    return HEAD + "".join(ITEM.format(one, one) for one in ids).encode() + TAIL
+    return HEAD + "".join(ITEM.format(number, number) for number in ids).encode() + TAIL
 
 
 def laughs(levels, start="lol"):
@@ -25,7 +25,7 @@ def laughs(levels, start="lol"):
 
 
 def json_feed(*ids):
-    items = [{"id": one, "content_text": "x"} for one in ids]
+    items = [{"id": number, "content_text": "x"} for number in ids]
     return json.dumps({"version": "https://jsonfeed.org/version/1.1", "title": "j", "items": items}).encode()
 
 
@@ -56,7 +56,9 @@ FEEDS = {
     "loops": b"HTTP/1.1 302 Found\r\nLocation: /feeds/loops\r\nContent-Length: 0\r\n\r\n",
     "leads inside": b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
     "deep": plain(HEAD + b"<a>" * 10_000 + b"</a>" * 10_000 + TAIL),
-    "attributes": plain(HEAD + b"<item " + b" ".join(b'a%d="x"' % one for one in range(10_000)) + b"></item>" + TAIL),
+    "attributes": plain(
+        HEAD + b"<item " + b" ".join(b'a%d="x"' % number for number in range(10_000)) + b"></item>" + TAIL
+    ),
     "braces": plain(b"{" * 1_000_000, b"Content-Type: application/json"),
     "deep JSON": plain(b'{"items":' + b"[" * 500_000),
     "a page": plain(b"<html>" + b"<div>" * 10_000),
@@ -160,12 +162,12 @@ class Health:
 
 
 async def sources_of(site, areas):
-    found = await site.database.fetch(
+    rows = await site.database.fetch(
         "select t.area_id, s.checked_at, s.last_error, s.id from triggers t join sources s on s.id = t.source_id"
         " where t.area_id = any($1::int[])",
         list(areas),
     )
-    return {areas[row["area_id"]]: row for row in found}
+    return {areas[row["area_id"]]: row for row in rows}
 
 
 async def look_again(site):
@@ -176,10 +178,10 @@ async def settled(site, areas, names, seconds=90):
     """Wait until each of them was looked at, or could not be."""
     end = time.monotonic() + seconds
     while True:
-        found = await sources_of(site, areas)
-        late = [name for name in names if not found[name]["checked_at"] and not found[name]["last_error"]]
+        result = await sources_of(site, areas)
+        late = [name for name in names if not result[name]["checked_at"] and not result[name]["last_error"]]
         if not late:
-            return found
+            return result
         assert time.monotonic() < end, f"never looked at: {late}\n{site.area.tail()}"
         await asyncio.sleep(0.1)
 
@@ -190,19 +192,19 @@ async def test_feeds(site, capsys):
         areas = {}
         for name in FEEDS:
             url = f"{server.url}/feeds/{name.replace(' ', '%20')}"
-            made = await site.make("rss.new_item", {"url": url}, "http.request", url=f"{site.here}/fed", body="{{id}}")
-            areas[made["id"]] = name
+            area = await site.make("rss.new_item", {"url": url}, "http.request", url=f"{site.here}/fed", body="{{id}}")
+            areas[area["id"]] = name
         waits = [await site.lives() for _ in range(5)]
         slow = {"drips", "silent"}
-        found = await settled(site, areas, set(FEEDS) - slow)
-        for name, row in found.items():
+        result = await settled(site, areas, set(FEEDS) - slow)
+        for name, row in result.items():
             if row["last_error"]:
                 assert sentence(row["last_error"]), (name, row["last_error"])
-        failed = {name for name, row in found.items() if row["last_error"]}
+        failed = {name for name, row in result.items() if row["last_error"]}
         assert failed >= {"huge", "endless", "zipped", "loops", "leads inside", "braces", "deep JSON", "a page", "NULs",
                           "no HTTP", "headers without end", "cut off"}  # fmt: skip
         assert not failed & {"many items", "hostile ids", "laughs"}
-        assert "larger than 10 MB" in found["endless"]["last_error"]
+        assert "larger than 10 MB" in result["endless"]["last_error"]
 
         # hostile items fire like others do
         server.answers.update(LATER)
@@ -210,9 +212,9 @@ async def test_feeds(site, capsys):
         waits += [await site.lives() for _ in range(3)]
         ids = {name: number for number, name in areas.items()}
         fired = await fired_all(site, ids["hostile ids"], 8)
-        assert all(one["status"] == "success" for one in fired), fired
-        (one,) = await fired_all(site, ids["many items"], 1)
-        assert (one["id"], one["status"]) == ("new", "success")
+        assert all(run["status"] == "success" for run in fired), fired
+        (fired_item,) = await fired_all(site, ids["many items"], 1)
+        assert (fired_item["id"], fired_item["status"]) == ("new", "success")
         for area_id in areas:  # the slow ones are still being read
             await site.api("DELETE", f"/api/areas/{area_id}")
         waits.append(await site.lives())
@@ -242,10 +244,10 @@ async def test_targets(site, capsys):
     """The same things, answered to a reaction: it fails or is to be retried, with a sentence, or succeeds."""
     async with Server() as server, Health(site) as health:
         url = f"{server.url}/x/{{{{body}}}}"
-        made = await site.make("webhook.received", {}, "http.request", url=url, timeout_seconds=2, body="x")
+        area = await site.make("webhook.received", {}, "http.request", url=url, timeout_seconds=2, body="x")
         executions = {}
         for name in FEEDS:
-            async with site.session.post(made["webhook_url"], data=name) as answer:
+            async with site.session.post(area["webhook_url"], data=name) as answer:
                 assert answer.status == 202
                 executions[name] = (await answer.json())["execution_id"]
         await site.lives()

@@ -97,7 +97,7 @@ async def door(state, user):
     """The door with a real intake, and webhooks that check and pick in different ways."""
     intake = Intake(state.database.dsn)
     intake.start()
-    made = [
+    areas = [
         await make_area(state, user, "webhook.received", "probe.send", action_parameters=parameters, text="{{body}}")
         for parameters in [
             {},
@@ -107,7 +107,7 @@ async def door(state, user):
         ]
     ]
     hooks = Hooks(state, Cache(state), intake)
-    yield hooks, [one.webhook_url.partition("/hooks/")[1] + one.webhook_url.partition("/hooks/")[2] for one in made]
+    yield hooks, [area.webhook_url.partition("/hooks/")[1] + area.webhook_url.partition("/hooks/")[2] for area in areas]
     await intake.stop()
 
 
@@ -196,10 +196,10 @@ async def test_what_is_signed_is_read_as_it_was_sent(state, door, body, cuts, en
 @given(name=st.binary(min_size=1, max_size=400))
 async def test_one_name_is_one_event(state, door, name):
     hooks, paths = door
-    first, one = await ask(hooks, paths[0], chunks(b"{}", []), headers=[(b"idempotency-key", name)])
+    first, answer_of = await ask(hooks, paths[0], chunks(b"{}", []), headers=[(b"idempotency-key", name)])
     again, other = await ask(hooks, paths[0], chunks(b"{}", []), headers=[(b"idempotency-key", name)])
     assert (first, again) in ((202, 200), (200, 200))
-    assert one["execution_id"] == other["execution_id"]
+    assert answer_of["execution_id"] == other["execution_id"]
     assert other["duplicate"] is True
 
 
@@ -235,8 +235,8 @@ async def test_one_that_cannot_be_stored_takes_nobody_along(state, door):
     assert area_id is not None
     offers = [Offer(area_id, "", b'{"n": %d}' % number) for number in range(20)]
     offers[7] = Offer(area_id, "", b"{broken")
-    outcome = await asyncio.gather(*(hooks.intake.take(one) for one in offers), return_exceptions=True)
-    assert [type(one).__name__ for one in outcome].count("Accepted") == 19
+    outcome = await asyncio.gather(*(hooks.intake.take(offer) for offer in offers), return_exceptions=True)
+    assert [type(step).__name__ for step in outcome].count("Accepted") == 19
     assert isinstance(outcome[7], Exception)
     assert not isinstance(outcome[7], Permanent)
     status, answer = await ask(hooks, paths[0], chunks(b"{}", []))

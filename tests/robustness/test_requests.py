@@ -106,8 +106,8 @@ STATUSES = {
 
 @pytest_asyncio.fixture(scope="module")
 async def area(site) -> tuple[int, str]:
-    made = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{method}}")
-    return made["id"], made["webhook_url"].rpartition("/")[2]
+    created = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{method}}")
+    return created["id"], created["webhook_url"].rpartition("/")[2]
 
 
 async def events(site, area_id: int) -> list[dict[str, Any]]:

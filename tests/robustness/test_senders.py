@@ -13,7 +13,7 @@ TOKEN = "a token that only Alertmanager has"
 
 
 async def test_alertmanager(site):
-    made = await site.make(
+    area = await site.make(
         "webhook.received",
         {"signature": "bearer", "secret": TOKEN, "pick": "alerts[0]"},
         "http.request",
@@ -28,17 +28,17 @@ async def test_alertmanager(site):
                 await asyncio.sleep(0.02)
         return [orjson.loads(body) for body in bodies]
 
-    with peers.alertmanager(made["webhook_url"], TOKEN) as address:
+    with peers.alertmanager(area["webhook_url"], TOKEN) as address:
         async with aiohttp.ClientSession(address) as session:
             async with session.post("/api/v2/alerts", json=[alert]) as answer:
                 assert answer.status == 200, await answer.text()
-            told = {"status": "firing", "name": "DiskFull", "text": "Été <95 %> {{x}}"}
-            assert await arrived(1) == [told]
+            alert_body = {"status": "firing", "name": "DiskFull", "text": "Été <95 %> {{x}}"}
+            assert await arrived(1) == [alert_body]
             over = alert | {"endsAt": "2026-01-01T00:00:00Z"}
             async with session.post("/api/v2/alerts", json=[over | {"startsAt": "2025-12-31T00:00:00Z"}]) as answer:
                 assert answer.status == 200, await answer.text()
-            assert await arrived(2) == [told, told | {"status": "resolved"}]
-    with peers.alertmanager(made["webhook_url"], "another") as address:
+            assert await arrived(2) == [alert_body, alert_body | {"status": "resolved"}]
+    with peers.alertmanager(area["webhook_url"], "another") as address:
         async with aiohttp.ClientSession(address) as session:
             async with session.post("/api/v2/alerts", json=[alert]) as answer:
                 assert answer.status == 200, await answer.text()
@@ -78,8 +78,8 @@ async def test_synapse(site):
                 run = (await answer.json())["execution_id"]
             assert (await site.ended(run))["status"] == "success"
             messages = await _asked(session, "GET", f"rooms/{quote(room)}/messages?dir=b", None, ann)
-            said = [event for event in messages["chunk"] if event["type"] == "m.room.message"]
-            assert [event["content"]["body"] for event in said] == ['Été "quoted"']
+            messages_sent = [event for event in messages["chunk"] if event["type"] == "m.room.message"]
+            assert [event["content"]["body"] for event in messages_sent] == ['Été "quoted"']
             async with asyncio.timeout(60):
                 while not any('Été "quoted"' in body.decode() for body in site.arrived.get("/pushed", [])):
                     await asyncio.sleep(0.05)
@@ -88,9 +88,9 @@ async def test_synapse(site):
 
 async def _asked(session: aiohttp.ClientSession, method: str, path: str, body: object, headers=None) -> dict:
     async with session.request(method, f"/_matrix/client/v3/{path}", json=body, headers=headers) as answer:
-        told = await answer.json()
-        assert answer.status == 200, told
-        return told
+        received = await answer.json()
+        assert answer.status == 200, received
+        return received
 
 
 async def _failures(session: aiohttp.ClientSession) -> float:

@@ -32,7 +32,7 @@ BODIES = {
     "253 levels": (b"[" * 253 + b"]" * 253, JSON),
     "255 levels": (b"[" * 255 + b"]" * 255, JSON),
     "500,000 values": (b"[" + b"0," * 499_998 + b"0]", JSON),
-    "100,000 keys": (orjson.dumps({str(one): one for one in range(70_000)}), JSON),
+    "100,000 keys": (orjson.dumps({str(number): number for number in range(70_000)}), JSON),
     "one long key": (orjson.dumps({"k" * 990_000: 1}), JSON),
     "the same key again and again": (b"{" + b'"a":1,' * 100_000 + b'"a":2}', JSON),
     "NUL": (b"a\0b", {}),
@@ -110,10 +110,10 @@ async def addresses(site):
         {"url": to + "/{{body.id}}?q={{query.q}}", "body": "{{body | truncate:100 | upper}}{{body | json}}"},
         {"url": "{{body.id}}", "method": "{{method}}", "timeout_seconds": "{{body.id}}"},
     ]
-    made = [
+    results = [
         await site.make("webhook.received", {"pick": "id"}, "http.request", **parameters) for parameters in templates
     ]
-    made.append(
+    results.append(
         await site.make(
             "webhook.received",
             {"only_if": 'body.id == "x" or body matches "(a+)+$" or body.id > 10'},
@@ -122,7 +122,7 @@ async def addresses(site):
             body="{{body}}",
         )
     )
-    return [one["webhook_url"] for one in made]
+    return [area["webhook_url"] for area in results]
 
 
 async def check(site, address, status, answer):
@@ -150,7 +150,7 @@ async def test_bodies(site, addresses, name):
     "query",
     [
         "q=%00", "q=%ED%A0%80", "q=%FF%FE", "%", "&" * 5000, "q=" + "x" * 7000, "=&=&=", "q[]=1&q[a]=2", "q=%0d%0aX-Evil:1",
-        "&".join(f"a{one}=1" for one in range(1000)), "q={{body}}", "%u0000=1",
+        "&".join(f"a{number}=1" for number in range(1000)), "q={{body}}", "%u0000=1",
     ],
     ids=lambda text: text[:20],
 )  # fmt: skip
@@ -163,7 +163,7 @@ async def test_queries(site, addresses, query):
 
 HEADERS = {
     "a header of 60 KB": {"X-Long": "x" * 60_000},
-    "200 headers": {f"X-{one}": "1" for one in range(200)},
+    "200 headers": {f"X-{number}": "1" for number in range(200)},
     "binary": {"X-Binary": "\x80\xff\xfe"},
     "a long key": {"Idempotency-Key": "k" * 5000},
     "a binary key": {"Idempotency-Key": "\xff\xfe\xed\xa0\x80"},
@@ -222,23 +222,23 @@ WIRE = {
 @pytest.mark.parametrize("name", WIRE)
 async def test_the_wire(site, name):
     """A request that ends too early is no event, and one that is malformed hurts nobody."""
-    made = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{body}}")
-    path = made["webhook_url"].removeprefix(site.area.url).encode()
+    area = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{body}}")
+    path = area["webhook_url"].removeprefix(site.area.url).encode()
     cut_off = name in CUT_OFF
     answer = await asyncio.to_thread(exchange, site.area.port, WIRE[name].replace(b"%b", path), cut_off=cut_off)
     assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), answer
     await site.lives()
     if cut_off:
         assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")), answer
-        assert not await site.database.fetch("select id from area_executions where area_id = $1", made["id"])
+        assert not await site.database.fetch("select id from area_executions where area_id = $1", area["id"])
 
 
 async def raw(site, address, method, query, body, headers):
     """A request as written here, which no client library would send."""
     path = address.removeprefix(site.area.url).encode()
-    given = {"Host": "localhost", **headers}
+    provided = {"Host": "localhost", **headers}
     lines = [method + b" " + path + (b"?" + query if query else b"") + b" HTTP/1.1"]
-    lines += [name.encode("latin-1") + b": " + value.encode("latin-1") for name, value in given.items()]
+    lines += [name.encode("latin-1") + b": " + value.encode("latin-1") for name, value in provided.items()]
     lines += [b"Content-Length: %d" % len(body), b"Connection: close", b"", body]
     answer = await asyncio.to_thread(exchange, site.area.port, b"\r\n".join(lines))
     head, _, content = answer.partition(b"\r\n\r\n")

@@ -57,7 +57,7 @@ async def limit(request):
 @pytest_asyncio.fixture
 async def hosts():
     """Two servers, the service's own and a foreign one."""
-    runners, found = [], []
+    runners, results = [], []
     for _ in range(2):
         app = web.Application()
         app.router.add_get("/echo", echo)
@@ -69,8 +69,8 @@ async def hosts():
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         runners.append(runner)
-        found.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    yield found
+        results.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    yield results
     for runner in runners:
         await runner.cleanup()
 
@@ -284,7 +284,7 @@ async def test_how_it_is_declared(client, hosts):
 
 
 @pytest.mark.parametrize(
-    ("headers", "said", "seconds"),
+    ("headers", "message", "seconds"),
     [
         ({"Retry-After": "7"}, "", 7),
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "in 600"}, "", 600),
@@ -293,11 +293,11 @@ async def test_how_it_is_declared(client, hosts):
         ({"X-RateLimit-Remaining": "14"}, "You may not.", None),
     ],
 )
-async def test_a_403_may_stand_for_a_rate_limit(client, hosts, headers, said, seconds):
+async def test_a_403_may_stand_for_a_rate_limit(client, hosts, headers, message, seconds):
     http = Http(client, hosts[0], authority=Fixed(BEARER))
     answered = {name: str(int(time.time()) + 600) if value == "in 600" else value for name, value in headers.items()}
     with pytest.raises((Retry, Permanent)) as caught:
-        await http.get("/limit", params={"headers": json.dumps(answered), "said": said})
+        await http.get("/limit", params={"headers": json.dumps(answered), "said": message})
     if seconds is None:
         assert isinstance(caught.value, Permanent)
     else:

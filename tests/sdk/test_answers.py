@@ -48,15 +48,15 @@ class Labeled(Output):
     ],
 )
 def test_null_stands_for_the_default(values, text, names):
-    told = parse(Labeled, values, "Notes")
-    assert (told.text, told.names, told.more) == (text, names, None)
-    assert (told.day, told.file) == ("", "")
-    assert told.names is not parse(Labeled, values, "Notes").names
+    answer = parse(Labeled, values, "Notes")
+    assert (answer.text, answer.names, answer.more) == (text, names, None)
+    assert (answer.day, answer.file) == ("", "")
+    assert answer.names is not parse(Labeled, values, "Notes").names
 
 
 def test_of_several_paths_an_empty_one_is_passed_over():
-    told = parse(Labeled, {"date": "", "day": "Monday", "dir": "", "folder": "a", "name": "b"}, "Notes")
-    assert (told.day, told.file) == ("Monday", "a/b")
+    answer = parse(Labeled, {"date": "", "day": "Monday", "dir": "", "folder": "a", "name": "b"}, "Notes")
+    assert (answer.day, answer.file) == ("Monday", "a/b")
     assert lookup("dir folder", {"dir": "", "folder": 0}) == 0
     assert lookup("dir", {"dir": ""}, "x") == lookup("dir folder", {"dir": ""}, "x") == ""
 
@@ -67,7 +67,7 @@ def test_what_has_no_default_has_to_be_there():
 
 
 def test_they_are_described_as_other_fields():
-    assert [(one.name, one.description, one.placeholder, one.nullable) for one in fields(Message)] == [
+    assert [(field.name, field.description, field.placeholder, field.nullable) for field in fields(Message)] == [
         ("id", "What names it", "1", False),
         ("author", "Who wrote it", "Ada", True),
         ("first", "Its first file", "a.txt", True),

@@ -8,20 +8,20 @@ from area.sdk import Credentials
 from area.sdk.fields import fields
 
 ENDS = ("\r\n", "\n", "\r", "\x00", "\x1b", "\x7f", "\x85", "\u2028")
-FORMS = {slug: one.auth for slug, one in registry().services.items() if isinstance(one.auth, Credentials)}
+FORMS = {slug: service.auth for slug, service in registry().services.items() if isinstance(service.auth, Credentials)}
 
 
 @pytest.mark.parametrize("slug", FORMS)
 @pytest.mark.parametrize("end", ENDS, ids=ascii)
 def test_no_field_of_any_service_takes_a_control_character(slug, end):
     auth = FORMS[slug]
-    texts = [one.name for one in fields(auth.model) if one.type not in ("number", "boolean")]
+    texts = [field.name for field in fields(auth.model) if field.type not in ("number", "boolean")]
     assert texts
     for name in texts:
         for value in (f"x{end}X NOOP", SecretStr(f"x{end}X NOOP"), f"x{end}"):
             with pytest.raises(ValidationError) as caught:
                 auth.read({name: value})
-            messages = {one["loc"]: one["msg"] for one in caught.value.errors()}
+            messages = {error["loc"]: error["msg"] for error in caught.value.errors()}
             assert messages == {(name,): "Remove the line break or control character."}
             assert "NOOP" not in str(caught.value)
 

@@ -26,10 +26,10 @@ async def told(*days: int | None):
 
 
 async def test_rows_are_events_by_their_fields():
-    one, other = [event async for event in new_events(told(23, None))]
-    assert (one.id, one.data.id, one.at, other.id) == ("0", 0, None, "1")
-    one, other = [event async for event in new_events(told(23, None), "{id}@{at}", "at")]
-    assert (one.id, one.at, other.at) == ("0@2026-11-23T00:00:00+00:00", one.data.at, None)
+    first, other = [event async for event in new_events(told(23, None))]
+    assert (first.id, first.data.id, first.at, other.id) == ("0", 0, None, "1")
+    first, other = [event async for event in new_events(told(23, None), "{id}@{at}", "at")]
+    assert (first.id, first.at, other.at) == ("0@2026-11-23T00:00:00+00:00", first.data.at, None)
 
 
 @pytest.mark.parametrize(

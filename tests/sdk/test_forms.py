@@ -24,15 +24,15 @@ AUTH = form(
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
+    ("written", "expected"),
     [
         ("https://notes.example/@me?a=1", "https://notes.example"),
         (" notes.example ", "https://notes.example"),
         ("http://me:secret@notes.example:8080", "http://notes.example:8080"),
     ],
 )
-def test_of_an_address_the_origin_is_kept(written, kept):
-    assert AUTH.model(server=written, token="t0ken").server == kept
+def test_of_an_address_the_origin_is_kept(written, expected):
+    assert AUTH.model(server=written, token="t0ken").server == expected
 
 
 @pytest.mark.parametrize("written", ["ftp://notes.example", "https://", ""])
@@ -50,7 +50,7 @@ def test_the_scheme_has_to_be_said_where_it_may_be_either():
 
 
 def test_a_form_has_the_fields_that_are_asked():
-    assert [(one.name, one.description, one.secret, one.default) for one in fields(AUTH.model)] == [
+    assert [(field.name, field.description, field.secret, field.default) for field in fields(AUTH.model)] == [
         ("server", "URL of your server", False, None),
         ("user", "Your name", False, "me"),
         ("token", "Token", True, None),

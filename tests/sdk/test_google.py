@@ -33,7 +33,11 @@ async def vendor():
 
 def refused(*reasons, info=""):
     """As https://developers.google.com/workspace/drive/api/guides/handle-errors and https://google.aip.dev/193 have it."""
-    error = {"code": 403, "message": "No.", "errors": [{"domain": "usageLimits", "reason": one} for one in reasons]}
+    error = {
+        "code": 403,
+        "message": "No.",
+        "errors": [{"domain": "usageLimits", "reason": reason} for reason in reasons],
+    }
     if info:
         error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info}]
     return {"error": error}
@@ -109,13 +113,13 @@ async def test_a_403_may_say_how_long_to_wait(vendor):
 
 
 async def test_pages(vendor):
-    found = {None: {"items": [{"id": "1"}, {"id": "2"}], "nextPageToken": "b"}, "b": {"items": [{"id": "3"}]}}
-    vendor.on("GET", "/list", lambda asked: found[asked.query.get("pageToken")])
+    result = {None: {"items": [{"id": "1"}, {"id": "2"}], "nextPageToken": "b"}, "b": {"items": [{"id": "3"}]}}
+    vendor.on("GET", "/list", lambda request: result[request.query.get("pageToken")])
     async with connector(service, vendor) as ctx:
-        for most, wanted in ((9, "123"), (3, "123"), (2, "12"), (1, "1")):
-            seen = [one["id"] async for one in ctx.http.rows("/list", params={"q": "x"}, most=most)]
-            assert "".join(seen) == wanted
-        assert {asked.query["q"] for asked in vendor.asked} == {"x"}
+        for most, expected in ((9, "123"), (3, "123"), (2, "12"), (1, "1")):
+            seen = [row["id"] async for row in ctx.http.rows("/list", params={"q": "x"}, most=most)]
+            assert "".join(seen) == expected
+        assert {request.query["q"] for request in vendor.asked} == {"x"}
 
 
 # Hints, against Google's discovery documents
@@ -143,24 +147,24 @@ async def test_a_channel_is_opened_and_stopped(key, params, route, query):
     ):
         if query:
             double.on("GET", "/drive/v3/changes/startPageToken", {"startPageToken": "7"})
-        told = {"resourceId": "r1", "expiration": str(int(ends.timestamp() * 1000))}
-        double.on("POST", route, lambda asked: {"id": asked.json["id"], **told})
-        made = await action.hint.subscribe(ctx, action.params(**params), HOOK)
-        wanted = double.asked[-1]
-        assert wanted.json.items() >= {"type": "web_hook", "address": HOOK.url, "token": "s3cret"}.items()
-        week = datetime.fromtimestamp(int(wanted.json["expiration"]) / 1000, UTC) - now()
+        answer = {"resourceId": "r1", "expiration": str(int(ends.timestamp() * 1000))}
+        double.on("POST", route, lambda request: {"id": request.json["id"], **answer})
+        created = await action.hint.subscribe(ctx, action.params(**params), HOOK)
+        expected = double.asked[-1]
+        assert expected.json.items() >= {"type": "web_hook", "address": HOOK.url, "token": "s3cret"}.items()
+        week = datetime.fromtimestamp(int(expected.json["expiration"]) / 1000, UTC) - now()
         assert timedelta(days=6, hours=23) < week <= timedelta(days=7)
-        assert wanted.params == ({"calendarId": params.get("calendar", "primary")} if not query else {})
-        assert {name: wanted.query[name] for name in query} == query
-        assert (made.id, made.expires_at) == (f"{wanted.json['id']} r1", ends)
+        assert expected.params == ({"calendarId": params.get("calendar", "primary")} if not query else {})
+        assert {name: expected.query[name] for name in query} == query
+        assert (created.id, created.expires_at) == (f"{expected.json['id']} r1", ends)
         again = await action.hint.subscribe(ctx, action.params(**params), HOOK)
-        assert again.id != made.id, "ids can't be used again"
-        await action.hint.unsubscribe(ctx, action.params(**params), HOOK, made.id)
+        assert again.id != created.id, "ids can't be used again"
+        await action.hint.unsubscribe(ctx, action.params(**params), HOOK, created.id)
         assert (double.asked[-1].path, double.asked[-1].json) == (
-            f"{api}/channels/stop", {"id": wanted.json["id"], "resourceId": "r1"},
+            f"{api}/channels/stop", {"id": expected.json["id"], "resourceId": "r1"},
         )  # fmt: skip
         double.fails(404, {"error": {"code": 404, "message": "Channel not found", "errors": []}})
-        await action.hint.unsubscribe(ctx, action.params(**params), HOOK, made.id)
+        await action.hint.unsubscribe(ctx, action.params(**params), HOOK, created.id)
 
 
 def test_the_first_message_of_a_channel_is_no_news():

@@ -23,7 +23,7 @@ KEY = Access(headers={"Authorization": "Bearer s3cret-token"})
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "raised", "said"),
+    ("status", "answer", "raised", "expected"),
     [
         (200, {"data": {"a": 1}}, None, ""),
         (200, {"errors": [{"message": "no such field"}], "data": None}, Permanent, "no such field"),
@@ -40,19 +40,19 @@ KEY = Access(headers={"Authorization": "Bearer s3cret-token"})
         (502, {}, Retry, "502"),
     ],
 )
-async def test_answers(status, answer, raised, said):
+async def test_answers(status, answer, raised, expected):
     async with (
         Double(None, at="https://api.example.com", access=KEY) as double,
         connector(SERVICE, double, access=KEY) as ctx,
     ):
         double.on("POST", "/graphql", Answer(status, json=answer))
-        asked = ctx.http.graphql("query ($a: Int) { a }", {"a": 1})
+        request = ctx.http.graphql("query ($a: Int) { a }", {"a": 1})
         if raised is None:
-            assert await asked == {"a": 1}
+            assert await request == {"a": 1}
             assert double.asked[0].json == {"query": "query ($a: Int) { a }", "variables": {"a": 1}}
             return
-        with pytest.raises(raised, match=said) as caught:
-            await asked
+        with pytest.raises(raised, match=expected) as caught:
+            await request
         if raised is Retry and status < 500:
             assert caught.value.parks
 
@@ -64,8 +64,8 @@ async def test_what_is_asked_for_is_read_where_it_is():
     ):
         double.on("POST", "/graphql", {"data": {"made": {"thing": {"id": 7}}, "all": {"nodes": [{"id": 8}]}}})
         assert (await ctx.http.graphql("{ a }", {}, Made, at="made.thing")).id == "7"
-        (one,) = await ctx.http.graphql("{ a }", {}, list[Made], at="all.nodes")
-        assert one.id == "8"
+        (created,) = await ctx.http.graphql("{ a }", {}, list[Made], at="all.nodes")
+        assert created.id == "8"
         assert await ctx.http.graphql("{ a }", at="made.thing") == {"id": 7}
         with pytest.raises(Permanent, match="Unexpected response from Some"):
             await ctx.http.graphql("{ a }", {}, Made, at="made.other")
@@ -78,8 +78,8 @@ async def test_nodes_are_read_page_after_page():
         connector(SERVICE, double, access=KEY) as ctx,
     ):
 
-        def page(asked):
-            number = int(asked.json["variables"]["after"] or 0)
+        def page(request):
+            number = int(request.json["variables"]["after"] or 0)
             return {
                 "data": {
                     "all": {
@@ -90,12 +90,12 @@ async def test_nodes_are_read_page_after_page():
             }
 
         double.on("POST", "/graphql", page)
-        assert [one.id async for one in ctx.http.nodes(query, {"team": 1}, Made, at="all")] == ["0", "1", "2"]
+        assert [node.id async for node in ctx.http.nodes(query, {"team": 1}, Made, at="all")] == ["0", "1", "2"]
         assert double.asked[-1].json == {"query": query, "variables": {"team": 1, "after": "2"}}
-        assert [one async for one in ctx.http.nodes(query, at="all", most=2)] == [{"id": 0}, {"id": 1}]
+        assert [node async for node in ctx.http.nodes(query, at="all", most=2)] == [{"id": 0}, {"id": 1}]
         double.on("POST", "/graphql", {"data": {"all": {"nodes": [{"id": 8}]}}})
-        assert [one async for one in ctx.http.nodes("{ all { nodes { id } } }", at="all")] == [{"id": 8}]
+        assert [node async for node in ctx.http.nodes("{ all { nodes { id } } }", at="all")] == [{"id": 8}]
         for wrong in ({"all": {}}, {"all": None}, {}):
             double.on("POST", "/graphql", {"data": wrong})
             with pytest.raises(Permanent, match="Unexpected response from Some"):
-                assert [one async for one in ctx.http.nodes(query, at="all")]
+                assert [node async for node in ctx.http.nodes(query, at="all")]

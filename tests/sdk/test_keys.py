@@ -92,9 +92,9 @@ def guard():
 
 @pytest.fixture
 async def client():
-    one = Client(guard())
-    yield one
-    await one.close()
+    opened = Client(guard())
+    yield opened
+    await opened.close()
 
 
 @pytest.mark.parametrize("kind", KEYS)
@@ -122,12 +122,12 @@ async def test_a_trial_proves_what_it_says(kind, sites, client):
     tested = await connections.try_out(client, guard(), http_service, key(kind, f"{here.url}/v1/me"))
     assert (tested.works, tested.message) == (True, None)
     wrong = {"token": "wrong", "password": "wrong", "value": "wrong"}
-    given = {name: wrong.get(name, value) for name, value in KEYS[kind].items()}
-    tested = await connections.try_out(client, guard(), http_service, key(kind, f"{here.url}/v1/me", **given))
+    provided = {name: wrong.get(name, value) for name, value in KEYS[kind].items()}
+    tested = await connections.try_out(client, guard(), http_service, key(kind, f"{here.url}/v1/me", **provided))
     assert (tested.works, tested.expired) == (False, True)
     assert "401" in tested.message
     here.open = True  # whoever is let in without it proves nothing
-    tested = await connections.try_out(client, guard(), http_service, key(kind, here.url, **given))
+    tested = await connections.try_out(client, guard(), http_service, key(kind, here.url, **provided))
     assert tested.works
     assert "not proven" in tested.message
     assert "wrong" not in tested.message
@@ -166,7 +166,7 @@ async def test_what_is_refused_later_ends_the_connection(sites, client):
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "message"),
+    ("values", "field", "message"),
     [
         ({"kind": "bearer", "url": "https://a.example"}, "token", "Enter the token."),
         ({"kind": "basic", "url": "https://a.example", "user": "a"}, "password", "Enter the password."),
@@ -178,11 +178,11 @@ async def test_what_is_refused_later_ends_the_connection(sites, client):
         ({"kind": "bearer", "url": "https://u:p@a.example", "token": "x"}, "url", "out of the address"),
     ],
 )
-def test_what_is_missing_is_said_at_its_field(given, field, message):
+def test_what_is_missing_is_said_at_its_field(values, field, message):
     with pytest.raises(ValidationError) as caught:
-        ApiKey.model_validate(given)
-    said = {one["loc"][0]: one["msg"] for one in caught.value.errors()}
-    assert message in said[field]
+        ApiKey.model_validate(values)
+    text = {error["loc"][0]: error["msg"] for error in caught.value.errors()}
+    assert message in text[field]
 
 
 def test_calendars_and_feeds_take_fewer_kinds():
@@ -206,13 +206,13 @@ def test_calendars_and_feeds_take_fewer_kinds():
     ],
 )
 def test_a_login_is_taken_out_of_an_address(address, expected):
-    found = split(address)
+    result = split(address)
     if expected is None:
-        assert found is None
+        assert result is None
         return
-    clean, given = found
-    assert (clean, given["password"]) == expected
-    assert given["user"] == "ann"
+    clean, provided = result
+    assert (clean, provided["password"]) == expected
+    assert provided["user"] == "ann"
 
 
 API = "https://api.example.com/v1?page=2"
@@ -233,14 +233,14 @@ API = "https://api.example.com/v1?page=2"
     ],
 )
 def test_a_secret_is_lifted_out_of_a_text(holds, text, left, kind, secret):
-    found = lift(holds, text, text if holds == "address" else API)
+    result = lift(holds, text, text if holds == "address" else API)
     if left is None:
-        assert found is None
+        assert result is None
         return
-    rest, given = found
-    assert (rest, given["kind"]) == (left, kind)
-    assert secret in given.values()
-    assert ApiKey.model_validate(given)
+    rest, provided = result
+    assert (rest, provided["kind"]) == (left, kind)
+    assert secret in provided.values()
+    assert ApiKey.model_validate(provided)
 
 
 def test_nothing_is_lifted_for_a_host_that_is_not_known():

@@ -30,46 +30,46 @@ ASKED = [
 
 
 def test_all_are_here():
-    told = {one.key for each in registry().services.values() for one in each.actions.values() if one.hint}
+    answer = {action.key for each in registry().services.values() for action in each.actions.values() if action.hint}
     services = {name.partition(".")[0] for name, *_ in ASKED}
-    assert {one for one in told if one.partition(".")[0] in services} == {name for name, *_ in ASKED}
+    assert {row for row in answer if row.partition(".")[0] in services} == {name for name, *_ in ASKED}
 
 
 @pytest.mark.parametrize(("key", "params", "resource", "changes", "longest"), ASKED)
 async def test_what_is_asked_for(key, params, resource, changes, longest):
-    action, made = registry().action(key), {}
+    action, result = registry().action(key), {}
 
-    def kept(asked):
-        made.update(asked.json, id="7f10")
-        return made
+    def kept(request):
+        result.update(request.json, id="7f10")
+        return result
 
     async with Double(graph, at=GRAPH) as double, connector(action.service, double) as ctx:
-        double.on("GET", "/subscriptions", lambda _: {"value": [made] if made else []})
+        double.on("GET", "/subscriptions", lambda _: {"value": [result] if result else []})
         double.on("POST", "/subscriptions", kept)
         double.on("PATCH", "/subscriptions/{subscription-id}", kept)
-        asked = action.params(**params)
-        first = await action.hint.subscribe(ctx, asked, HOOK)
+        sent = action.params(**params)
+        first = await action.hint.subscribe(ctx, sent, HOOK)
         expected = {"resource": resource, "changeType": changes, "notificationUrl": HOOK.url, "clientState": "s3cret"}
-        assert made.items() >= expected.items()
-        assert (first.id, first.expires_at) == ("7f10", datetime.fromisoformat(made["expirationDateTime"]))
+        assert result.items() >= expected.items()
+        assert (first.id, first.expires_at) == ("7f10", datetime.fromisoformat(result["expirationDateTime"]))
         assert longest - timedelta(minutes=6) < first.expires_at - now() <= longest
-        assert (await action.hint.subscribe(ctx, asked, HOOK)).id == "7f10", "found rather than made twice"
-        assert [one.method for one in double.asked] == ["GET", "POST", "GET", "PATCH"]
+        assert (await action.hint.subscribe(ctx, sent, HOOK)).id == "7f10", "found rather than made twice"
+        assert [request_sent.method for request_sent in double.asked] == ["GET", "POST", "GET", "PATCH"]
         assert set(double.asked[-1].json) == {"expirationDateTime"}
-        await action.hint.unsubscribe(ctx, asked, HOOK, "7f10")
+        await action.hint.unsubscribe(ctx, sent, HOOK, "7f10")
         assert (double.asked[-1].method, double.asked[-1].params) == ("DELETE", {"subscription-id": "7f10"})
         double.fails(404, {"error": {"code": "ExtensionError", "message": "Gone"}})
         with pytest.raises(Permanent):
-            await action.hint.renew(ctx, asked, HOOK, "7f10")
+            await action.hint.renew(ctx, sent, HOOK, "7f10")
 
 
 def test_its_question_is_answered_and_its_word_is_checked():
     hint = registry().action("outlook.new_mail").hint
     assert hint.handshake(delivery(query={"validationToken": "Validation: a+b"})) == Reply("Validation: a+b")
-    told = {"value": [{"subscriptionId": "7f10", "clientState": "s3cret", "changeType": "created"}]}
-    assert hint.handshake(delivery(json=told)) is None
-    hint.verify.check(delivery(json=told), "s3cret", Nothing())
-    other = {"value": [*told["value"], {"clientState": "other"}]}
+    answer = {"value": [{"subscriptionId": "7f10", "clientState": "s3cret", "changeType": "created"}]}
+    assert hint.handshake(delivery(json=answer)) is None
+    hint.verify.check(delivery(json=answer), "s3cret", Nothing())
+    other = {"value": [*answer["value"], {"clientState": "other"}]}
     for wrong in ({"value": []}, {}, [], {"value": [{}]}, {"value": [{"clientState": None}]}, other):
         with pytest.raises(Refused):
             hint.verify.check(delivery(json=wrong), "s3cret", Nothing())

@@ -17,7 +17,7 @@ START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 )
 def test_it_fires_when_it_comes_to_be_so(inside, fires):
     state: dict[str, Any] = {}
-    assert [entered(state, inside=one) for one in inside] == fires
+    assert [entered(state, inside=place) for place in inside] == fires
 
 
 def test_a_time_of_day_comes_once_a_day():

@@ -61,35 +61,40 @@ async def test_a_cursor_is_sent_in_the_query_until_there_is_none(vendor):
     vendor.on(
         "GET",
         "/notes",
-        lambda asked: {
-            "data": {"all": [{"id": one} for one in answers[asked.query.get("after", "")][0]]},
-            "page": {"end": answers[asked.query.get("after", "")][1]},
+        lambda request: {
+            "data": {"all": [{"id": number} for number in answers[request.query.get("after", "")][0]]},
+            "page": {"end": answers[request.query.get("after", "")][1]},
         },
     )
     pages = Pages("data.all", next="page.end", cursor="after", query={"limit": "2"})
-    assert [one.id for one in await rows(vendor, pages, Note, params={"q": "a"})] == [1, 2, 3]
-    assert [asked.query for asked in vendor.asked] == [{"limit": "2", "q": "a"}, {"limit": "2", "q": "a", "after": "x"}]
+    assert [row.id for row in await rows(vendor, pages, Note, params={"q": "a"})] == [1, 2, 3]
+    assert [request.query for request in vendor.asked] == [
+        {"limit": "2", "q": "a"},
+        {"limit": "2", "q": "a", "after": "x"},
+    ]
 
 
 async def test_a_cursor_is_sent_in_the_body_of_a_request_that_has_one(vendor):
-    vendor.on("POST", "/notes", lambda asked: {"found": [{"id": 1}], "next": None if "start" in asked.json else 7})
+    vendor.on("POST", "/notes", lambda request: {"found": [{"id": 1}], "next": None if "start" in request.json else 7})
     pages = Pages("found", next="next", cursor="start")
     assert await rows(vendor, pages, method="POST", json={"q": "a"}) == [{"id": 1}, {"id": 1}]
-    assert [asked.json for asked in vendor.asked] == [{"q": "a"}, {"q": "a", "start": 7}]
+    assert [request.json for request in vendor.asked] == [{"q": "a"}, {"q": "a", "start": 7}]
 
 
 async def test_what_leads_on_may_be_found_by_a_function(vendor):
-    vendor.on("GET", "/notes", lambda asked: {"all": [{"id": 1}] * 2, "start": int(asked.query.get("start", 0))})
+    vendor.on("GET", "/notes", lambda request: {"all": [{"id": 1}] * 2, "start": int(request.query.get("start", 0))})
     pages = Pages("all", next=lambda page: page["start"] + 2 if page["start"] < 4 else None, cursor="start")
     assert len(await rows(vendor, pages)) == 6
-    assert [asked.query for asked in vendor.asked] == [{}, {"start": "2"}, {"start": "4"}]
+    assert [request.query for request in vendor.asked] == [{}, {"start": "2"}, {"start": "4"}]
 
 
 async def test_the_last_row_may_be_the_cursor_of_a_vendor_that_says_whether_there_is_more(vendor):
-    vendor.on("GET", "/notes", lambda asked: {"all": [{"id": 1}, {"id": 2}], "has_more": "after" not in asked.query})
+    vendor.on(
+        "GET", "/notes", lambda request: {"all": [{"id": 1}, {"id": 2}], "has_more": "after" not in request.query}
+    )
     pages = Pages("all", next="all.-1.id", cursor="after", more="has_more")
     assert [row["id"] for row in await rows(vendor, pages)] == [1, 2, 1, 2]
-    assert [asked.query for asked in vendor.asked] == [{}, {"after": "2"}]
+    assert [request.query for request in vendor.asked] == [{}, {"after": "2"}]
     vendor.on("GET", "/notes", {"all": [], "has_more": True})
     assert await rows(vendor, pages) == []
 
@@ -117,17 +122,17 @@ def test_what_was_left_empty_is_left_out():
 async def test_an_address_in_the_answer_leads_on(vendor):
     more = f"{AT}/notes?page=2"
     vendor.on(
-        "GET", "/notes", lambda asked: {"value": [{"id": 1}]} | ({} if asked.query else {"@odata.nextLink": more})
+        "GET", "/notes", lambda request: {"value": [{"id": 1}]} | ({} if request.query else {"@odata.nextLink": more})
     )
     assert await rows(vendor, Pages("value", next="@odata.nextLink"), dict[str, Any]) == [{"id": 1}, {"id": 1}]
-    assert [asked.query for asked in vendor.asked] == [{}, {"page": "2"}]
+    assert [request.query for request in vendor.asked] == [{}, {"page": "2"}]
 
 
 async def test_an_address_in_the_header_leads_on_to_as_many_pages_as_are_wanted(vendor):
     link = f'<{AT}/notes?page=0>; rel="prev", <{AT}/notes?page=9>; rel="next"'
     vendor.on("GET", "/notes", Answer(200, [{"id": 1}], headers={"Link": link}))
     assert len(await rows(vendor, Pages(most=3))) == 3
-    assert [asked.query for asked in vendor.asked] == [{}, {"page": "9"}, {"page": "9"}]
+    assert [request.query for request in vendor.asked] == [{}, {"page": "9"}, {"page": "9"}]
 
 
 async def test_of_a_list_as_many_rows_are_read_as_are_wanted(vendor):
@@ -142,9 +147,9 @@ async def test_of_a_list_as_many_rows_are_read_as_are_wanted(vendor):
 async def test_of_a_list_those_rows_are_read_that_are_wanted(vendor):
     vendor.on("GET", "/notes", {"all": [{"id": 1}, {"id": 2, "gone": True}, {"id": 3}, {"id": 4}]})
     pages = Pages("all")
-    assert [one["id"] for one in await rows(vendor, pages, where=lambda row: "gone" not in row)] == [1, 3, 4]
+    assert [record["id"] for record in await rows(vendor, pages, where=lambda row: "gone" not in row)] == [1, 3, 4]
     output = await rows(vendor, pages, Note, where=lambda row: "gone" not in row, most=2)
-    assert [one.id for one in output] == [1, 3]
+    assert [row.id for row in output] == [1, 3]
 
 
 async def test_what_passes_is_known_of_the_service_or_of_a_request(vendor):
@@ -156,11 +161,11 @@ async def test_what_passes_is_known_of_the_service_or_of_a_request(vendor):
             (409, {"error": "busy"}, (), False),
         ):
             for by_request in (True, False):
-                one = service(retry=() if by_request else retry)
+                declared = service(retry=() if by_request else retry)
                 vendor.on("GET", "/notes", Answer(status, body))
                 other.on("GET", "/notes", Answer(status, body))
                 more = {"retry": retry} if by_request else {}
-                async with connector(one, vendor, other) as ctx:
+                async with connector(declared, vendor, other) as ctx:
                     with pytest.raises(Retry if passes else Permanent):
                         await ctx.http.get("/notes", **more)
                     with pytest.raises(Retry if passes and by_request else Permanent):
@@ -168,12 +173,15 @@ async def test_what_passes_is_known_of_the_service_or_of_a_request(vendor):
 
 
 async def test_pages_that_say_more_than_their_rows_are_yielded_whole(vendor):
-    vendor.on("GET", "/notes", lambda asked: {"zone": "UTC"} if asked.query else {"all": [{"id": 1}], "next": 7})
+    vendor.on("GET", "/notes", lambda request: {"zone": "UTC"} if request.query else {"all": [{"id": 1}], "next": 7})
     async with connector(service(pages=Pages("all", next="next", cursor="after")), vendor) as ctx:
-        assert [one async for one in ctx.http.answers("/notes")] == [{"all": [{"id": 1}], "next": 7}, {"zone": "UTC"}]
+        assert [answer async for answer in ctx.http.answers("/notes")] == [
+            {"all": [{"id": 1}], "next": 7},
+            {"zone": "UTC"},
+        ]
         vendor.on("GET", "/notes", [])
         with pytest.raises(Permanent, match="Unexpected response from Notes"):
-            assert [one async for one in ctx.http.answers("/notes")]
+            assert [answer async for answer in ctx.http.answers("/notes")]
 
 
 async def test_what_is_gone_may_be_no_surprise(vendor):
@@ -205,11 +213,11 @@ async def test_what_is_gone_may_be_told_by_a_word(vendor):
 async def test_a_cursor_may_be_in_a_header(vendor):
     after = {"1": "2", "2": ""}
     vendor.on(
-        "GET", "/notes", lambda asked: Answer(200, [{"id": 1}], headers={"X-Next-Page": after[asked.query["page"]]})
+        "GET", "/notes", lambda request: Answer(200, [{"id": 1}], headers={"X-Next-Page": after[request.query["page"]]})
     )
     pages = Pages(header="X-Next-Page", cursor="page", query={"page": "1"})
     assert len(await rows(vendor, pages)) == 2
-    assert [asked.query["page"] for asked in vendor.asked] == ["1", "2"]
+    assert [request.query["page"] for request in vendor.asked] == ["1", "2"]
 
 
 async def test_a_list_may_be_elsewhere_and_may_be_missing(vendor):
@@ -226,12 +234,14 @@ async def test_what_is_no_such_list_is_told(vendor, answer):
 
 
 async def test_the_last_row_leads_on(vendor):
-    vendor.on("GET", "/notes", lambda asked: [{"id": n} for n in range(int(asked.query.get("after", 0)) + 1, 4)][:2])
-    assert [one["id"] for one in await rows(vendor, Pages(next="-1.id", cursor="after"))] == [1, 2, 3]
+    vendor.on(
+        "GET", "/notes", lambda request: [{"id": n} for n in range(int(request.query.get("after", 0)) + 1, 4)][:2]
+    )
+    assert [row["id"] for row in await rows(vendor, Pages(next="-1.id", cursor="after"))] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
-    ("told", "names", "last"),
+    ("params", "names", "last"),
     [
         ({"files": [{"name": "a"}, {"name": None}, {}, {"name": "b"}]}, ["a", "b"], "b"),
         ({"files": []}, [], ""),
@@ -240,8 +250,8 @@ async def test_the_last_row_leads_on(vendor):
         ({"names": ["c"]}, ["c"], ""),
     ],
 )
-def test_lists_are_found_in_lists(told, names, last):
-    files = Files.model_validate(told)
+def test_lists_are_found_in_lists(params, names, last):
+    files = Files.model_validate(params)
     assert (files.names, files.last) == (names, last)
 
 
@@ -260,10 +270,12 @@ async def test_what_the_vendor_wants_to_be_told_is_told_to_nobody_else(vendor):
 
 async def test_a_cursor_may_be_several_parameters(vendor):
     vendor.on(
-        "GET", "/notes", lambda asked: {"all": [1], "continue": {} if "from" in asked.query else {"from": 7, "in": "a"}}
+        "GET",
+        "/notes",
+        lambda request: {"all": [1], "continue": {} if "from" in request.query else {"from": 7, "in": "a"}},
     )
     assert len(await rows(vendor, Pages("all", next="continue"), int, params={"q": "a"})) == 2
-    assert [asked.query for asked in vendor.asked] == [{"q": "a"}, {"q": "a", "from": "7", "in": "a"}]
+    assert [request.query for request in vendor.asked] == [{"q": "a"}, {"q": "a", "from": "7", "in": "a"}]
 
 
 async def test_an_answer_is_read_where_it_is(vendor):
@@ -287,10 +299,10 @@ async def test_a_refusal_counts_before_the_status(vendor):
         errors = {"slow": Retry("Notes is slow."), "no": Permanent("Notes says no to t0ken.")}
         return errors.get(body.get("error", "") if response.status == 200 else "")
 
-    told = service(refusal=refusal, auth=OAuth2(f"{AT}/authorize", f"{AT}/token", profile("/me", id="id", name="id")))
-    async with connector(told, vendor) as ctx:
-        for said, error, message in (("slow", Retry, "Notes is slow."), ("no", Permanent, "Notes says no to •••.")):
-            vendor.on("GET", "/notes", {"error": said})
+    answer = service(refusal=refusal, auth=OAuth2(f"{AT}/authorize", f"{AT}/token", profile("/me", id="id", name="id")))
+    async with connector(answer, vendor) as ctx:
+        for text, error, message in (("slow", Retry, "Notes is slow."), ("no", Permanent, "Notes says no to •••.")):
+            vendor.on("GET", "/notes", {"error": text})
             with pytest.raises(error) as raised:
                 await ctx.http.get("/notes")
             assert str(raised.value) == message
@@ -317,7 +329,7 @@ async def test_options_are_the_rows_of_a_list(vendor):
     async with connector(notes, vendor) as ctx:
         assert await notes.pickers["notes"](ctx, {"shelf": "a/b"}) == []
         output = await notes.pickers["notes"](ctx, {"shelf": "a/b", "deep": "1"})
-    assert [(one.value, one.label, one.hint) for one in output] == [("1", "#a", "Ada"), ("3", "3", "")]
+    assert [(choice.value, choice.label, choice.hint) for choice in output] == [("1", "#a", "Ada"), ("3", "3", "")]
     assert (vendor.asked[-1].path, vendor.asked[-1].query) == ("/shelves/a%2Fb/notes", {"deep": "1"})
 
 
@@ -326,7 +338,7 @@ async def test_options_may_be_asked_for_otherwise_than_the_services_lists_with_s
     notes.options(
         "notes", "/search", method="POST", json={"kind": "note"}, at="found", most=1, first=[Option("root", "All")]
     )
-    vendor.on("POST", "/search", lambda asked: {"found": [{"id": "1", "name": asked.json["kind"]}, {"id": "2"}]})
+    vendor.on("POST", "/search", lambda request: {"found": [{"id": "1", "name": request.json["kind"]}, {"id": "2"}]})
     async with connector(notes, vendor) as ctx:
         assert await notes.pickers["notes"](ctx, {}) == [Option("root", "All"), Option("1", "note")]
 
@@ -354,8 +366,8 @@ async def test_who_agreed(vendor, verified, answer, expected):
     vendor.on("GET", "/me", answer)
     account = profile("/me", id="id", name="nick", email="email.at", verified=verified)
     async with connector(service(), vendor) as ctx:
-        told = await account(ctx)
-        assert (told.id, told.name, told.email, told.email_verified) == expected
+        body = await account(ctx)
+        assert (body.id, body.name, body.email, body.email_verified) == expected
         vendor.on("GET", "/me", {})
         with pytest.raises(Permanent, match="does not say who you are"):
             await account(ctx)
@@ -365,21 +377,21 @@ async def test_who_agreed_may_be_somebody_of_some_place(vendor):
     account = profile("/me", id="{team.id}:{id}", name="{nick} in {team.name}")
     async with connector(service(), vendor) as ctx:
         vendor.on("GET", "/me", {"id": 7, "nick": "Ada", "team": {"id": "T1", "name": "Home"}})
-        told = await account(ctx)
-        assert (told.id, told.name) == ("T1:7", "Ada in Home")
+        answer = await account(ctx)
+        assert (answer.id, answer.name) == ("T1:7", "Ada in Home")
         vendor.on("GET", "/me", {"id": 7, "nick": "Ada"})
         with pytest.raises(Permanent, match="does not say who you are"):
             await account(ctx)
 
 
 async def test_who_agreed_may_have_to_be_asked_otherwise(vendor):
-    vendor.on("POST", "/me", lambda asked: {"viewer": {"id": asked.json["who"], "name": asked.query["as"]}})
+    vendor.on("POST", "/me", lambda request: {"viewer": {"id": request.json["who"], "name": request.query["as"]}})
     account = profile(
         "/me", id="viewer.id", name="viewer.name", method="POST", json={"who": "me"}, params={"as": "Ada"}
     )
     async with connector(service(), vendor) as ctx:
-        told = await account(ctx)
-        assert (told.id, told.name) == ("me", "Ada")
+        answer = await account(ctx)
+        assert (answer.id, answer.name) == ("me", "Ada")
         vendor.on("POST", "/me", [])
         with pytest.raises(Permanent, match="Unexpected response from Notes"):
             await account(ctx)

@@ -25,7 +25,7 @@ def test_a_path_that_does_not_fit_says_why():
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("a[", "no JMESPath"),
         ("foo(a)", "Unknown function"),
@@ -33,8 +33,8 @@ def test_a_path_that_does_not_fit_says_why():
         ("a" * 501, "500"),
     ],
 )
-def test_what_is_no_path_is_refused(path, said):
-    with pytest.raises(ValidationError, match=said):
+def test_what_is_no_path_is_refused(path, message):
+    with pytest.raises(ValidationError, match=message):
         PATH.validate_python(path)
 
 

@@ -92,8 +92,8 @@ async def test_events_may_be_yielded_or_what_yields_them_be_returned(notes):
     async def listed(folder: str):
         open_lists.append(folder)
         try:
-            for one in "ab":
-                yield Made(id=folder + one)
+            for char in "ab":
+                yield Made(id=folder + char)
         finally:
             open_lists.remove(folder)
 
@@ -114,7 +114,7 @@ async def test_events_may_be_yielded_or_what_yields_them_be_returned(notes):
     async def shared(request: Request) -> Events[Made]:
         return new_events(listed(request.method))
 
-    assert [one.id async for one in shared.function(None, shared.params(), delivery())] == ["POSTa", "POSTb"]
+    assert [event.id async for event in shared.function(None, shared.params(), delivery())] == ["POSTa", "POSTb"]
 
 
 async def test_subscriptions_take_the_parameters_that_they_need(notes):
@@ -176,7 +176,7 @@ async def test_webhooks_of_one_shape_are_declared_in_a_table(notes):
         "There is a new note.",
     )
     assert (shared.name, shared.returns, shared.scopes) == ("shared", Share, ("notes",))
-    assert [one.name for one in fields(shared.params)] == ["folder"]
+    assert [field.name for field in fields(shared.params)] == ["folder"]
     params, ended = shared.params(folder="a"), []
     request = Request("POST", "/hooks/1", Headers(), {}, b"", now())
     (event,) = [event async for event in shared.function(None, params, request)]

@@ -104,9 +104,9 @@ async def refused(double: Double, ctx: Context, method: str, url: str, **options
     """What the double says of a request that breaks the description; the test goes on."""
     answer = await ctx.http.request(method, url, **options)
     assert answer.status >= 400, answer.body
-    said = double.broken.pop()
+    text = double.broken.pop()
     assert not double.broken
-    return f"{answer.status}: {said}"
+    return f"{answer.status}: {text}"
 
 
 async def test_a_poll_fires_once_for_each_row(vendor, ctx):
@@ -132,8 +132,8 @@ async def test_a_poll_fires_once_for_each_row(vendor, ctx):
 
 
 async def test_the_latest_answer_counts_and_may_be_a_function(vendor, ctx):
-    async def create(asked: Asked) -> Any:
-        return github.sample("issue", number=7, title=asked.json["title"])
+    async def create(request: Asked) -> Any:
+        return github.sample("issue", number=7, title=request.json["title"])
 
     vendor.on("POST", ISSUES, {"message": "never seen"})
     vendor.on("POST", ISSUES, create)
@@ -154,7 +154,7 @@ async def test_without_an_answer_the_descriptions_example_comes(vendor, ctx):
 
 
 @pytest.mark.parametrize(
-    ("method", "url", "options", "said"),
+    ("method", "url", "options", "message"),
     [
         ("GET", "/repositories/o/r", {}, "404: GET /repositories/o/r: there is no such path"),
         ("DELETE", "/repos/o/r/issues", {}, f"405: DELETE /repos/o/r/issues: {ISSUES} takes GET, POST"),
@@ -170,8 +170,8 @@ async def test_without_an_answer_the_descriptions_example_comes(vendor, ctx):
         ("GET", "/search/issues", {}, "400: GET /search/issues: the query parameter q is missing"),
     ],
 )
-async def test_what_the_description_does_not_allow_is_refused(vendor, ctx, method, url, options, said):
-    assert said in await refused(vendor, ctx, method, url, **options)
+async def test_what_the_description_does_not_allow_is_refused(vendor, ctx, method, url, options, message):
+    assert message in await refused(vendor, ctx, method, url, **options)
 
 
 async def test_a_test_that_breaks_the_description_fails():
@@ -187,7 +187,7 @@ async def test_an_answer_that_the_vendor_would_never_give_is_a_mistake_of_the_te
     assert "is a required property" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
     vendor.on("GET", ISSUES, Answer(206))
     assert "answers 206, which is not described" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
-    vendor.on("GET", ISSUES, lambda asked: asked.nothing)
+    vendor.on("GET", ISSUES, lambda request: request.nothing)
     assert "the test's handler failed: AttributeError" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
     with pytest.raises(AssertionError, match=r"no GET /repos/\{owner\}/\{repo\}/isues; did you mean"):
         vendor.on("GET", "/repos/{owner}/{repo}/isues", [])
@@ -230,8 +230,8 @@ async def test_nested_forms_are_read_as_described():
         form = {"email": "ada@example.com", "metadata[a]": "b", "address[city]": "Paris", "expand[0]": "sources"}
         await ctx.http.call("POST", "/v1/customers", data=form)
         assert double.asked[1].form["address[city]"] == "Paris"
-        said = await refused(double, ctx, "POST", "/v1/customers", data={"address[town]": "Paris"})
-        assert "the form: address" in said
+        text = await refused(double, ctx, "POST", "/v1/customers", data={"address[town]": "Paris"})
+        assert "the form: address" in text
         assert 'limit: it: "x"' in await refused(double, ctx, "GET", "/v1/charges", params={"limit": "x"})
 
 
@@ -265,15 +265,15 @@ async def test_blueskys_lexicons_are_enforced_too():
     post = {"$type": "app.bsky.feed.post", "text": "Hello", "createdAt": "2026-11-23T09:00:00Z"}
     record = {"repo": "did:plc:abc", "collection": "app.bsky.feed.post", "record": post}
     async with Double(sky) as double, connector(service_at("https://bsky.social"), double) as ctx:
-        made = {"uri": "at://did:plc:abc/app.bsky.feed.post/1", "cid": "bafy"}
-        double.on("POST", "/xrpc/com.atproto.repo.createRecord", made)
-        assert await ctx.http.post("/xrpc/com.atproto.repo.createRecord", json=record) == made
+        result = {"uri": "at://did:plc:abc/app.bsky.feed.post/1", "cid": "bafy"}
+        double.on("POST", "/xrpc/com.atproto.repo.createRecord", result)
+        assert await ctx.http.post("/xrpc/com.atproto.repo.createRecord", json=record) == result
         link = {"$type": "app.bsky.richtext.facet#link", "uri": "https://example.com"}
         record["record"] = {**post, "facets": [{"index": {"byteStart": 0, "byteEnd": 5}, "features": [link]}]}
         await ctx.http.post("/xrpc/com.atproto.repo.createRecord", json=record)
         record["record"] = {"$type": "app.bsky.feed.post", "text": "Hello"}
-        said = await refused(double, ctx, "POST", "/xrpc/com.atproto.repo.createRecord", json=record)
-        assert 'the record: it: "createdAt" is a required property' in said
+        text = await refused(double, ctx, "POST", "/xrpc/com.atproto.repo.createRecord", json=record)
+        assert 'the record: it: "createdAt" is a required property' in text
         timeline = await ctx.http.get("/xrpc/app.bsky.feed.getTimeline", params={"limit": "5"})
         assert timeline == {"feed": []}
         view = sky.sample("app.bsky.feed.defs#postView", record=post)
@@ -310,7 +310,7 @@ async def test_a_graphql_schema_is_enforced_too():
 async def test_without_a_description_what_is_not_answered_is_refused():
     service = service_at("https://cloud.example/api")
     async with Double(None, "https://*.example/api") as double, connector(service, double) as ctx:
-        double.on("GET", "/notes/{id}", lambda asked: {"id": asked.params["id"]})
+        double.on("GET", "/notes/{id}", lambda request: {"id": request.params["id"]})
         assert await ctx.http.get("/notes/a%2Fb") == {"id": "a/b"}
         assert "nothing answers it" in await refused(double, ctx, "GET", "/folders")
         with pytest.raises(AssertionError, match=r"no double plays https://elsewhere\.org"):
@@ -324,7 +324,7 @@ async def test_a_redirect_is_followed_to_where_the_vendor_is():
         connector(service, double) as ctx,
     ):
         double.on("GET", "/file", Answer(302, headers={"Location": "https://files.example/1"}))
-        double.on("GET", "/1", lambda asked: {"host": asked.host, "let in": "Authorization" in asked.headers})
+        double.on("GET", "/1", lambda request: {"host": request.host, "let in": "Authorization" in request.headers})
         double.access = Access()
         answer = await ctx.http.call("GET", "/file")
         assert answer.json() == {"host": "files.example", "let in": False}

@@ -46,9 +46,9 @@ def request(body: bytes = BODY, at: datetime = NOW, **headers: str) -> Request:
     return Request("POST", "/hooks/x", Headers(pairs), {}, body, at)
 
 
-def accepts(verify: Verify, one: Request, secret: str = SECRET) -> bool:
+def accepts(verify: Verify, incoming: Request, secret: str = SECRET) -> bool:
     try:
-        verify.check(one, secret, Nothing())
+        verify.check(incoming, secret, Nothing())
     except Refused:
         return False
     return True
@@ -142,10 +142,10 @@ def test_sha1() -> None:
 def test_timestamped(stamp: int, signature: str, good: bool) -> None:
     seconds = int(NOW.timestamp()) + stamp
     digest_of = hmac.new(SECRET.encode(), f"{seconds}.".encode() + BODY, "sha256").hexdigest()
-    one = request(stripe_signature=f"t={seconds},{signature.format(digest_of)}")
-    assert accepts(hmac_timestamped("Stripe-Signature"), one) is good
-    assert not accepts(hmac_timestamped("Stripe-Signature"), one, "")
-    assert not accepts(hmac_timestamped("Stripe-Signature"), one, "another")
+    signed = request(stripe_signature=f"t={seconds},{signature.format(digest_of)}")
+    assert accepts(hmac_timestamped("Stripe-Signature"), signed) is good
+    assert not accepts(hmac_timestamped("Stripe-Signature"), signed, "")
+    assert not accepts(hmac_timestamped("Stripe-Signature"), signed, "another")
 
 
 @pytest.mark.parametrize("stamp", ["", "now", "-1", "1.0", "٣", "9" * 5000])
@@ -297,12 +297,12 @@ def test_a_jwt_that_does_not_say_when_it_ends(claims: bytes) -> None:
 
 
 def test_a_token_in_the_address() -> None:
-    made = token_of(SECRET)
-    assert (len(made), made == token_of("another"), SECRET in made) == (64, False, False)
+    created = token_of(SECRET)
+    assert (len(created), created == token_of("another"), SECRET in created) == (64, False, False)
     for query, secret, good in (
-        ({"token": made}, SECRET, True),
-        ({"token": made}, "another", False),
-        ({"token": made[:-1]}, SECRET, False),
+        ({"token": created}, SECRET, True),
+        ({"token": created}, "another", False),
+        ({"token": created[:-1]}, SECRET, False),
         ({"token": "é"}, SECRET, False),
         ({}, SECRET, False),
         ({"token": token_of("")}, "", False),

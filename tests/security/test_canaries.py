@@ -72,37 +72,37 @@ async def _accounts(live: Stage, canaries: Canaries) -> None:
         "setup_code": canaries.make("mistyped set-up code"),
     })  # fmt: skip
     assert refused.status == 422
-    made = await victor.ask("POST", "/api/me/tokens", {"name": "script", "password": new})
-    assert made.status == 201, made
-    canaries.keep("API token", made.body["token"])
+    created = await victor.ask("POST", "/api/me/tokens", {"name": "script", "password": new})
+    assert created.status == 201, created
+    canaries.keep("API token", created.body["token"])
     for path in ("/api/me", "/"):
         wrong = canaries.make(f"wrong token for {path}")
         await live.request("GET", path, headers={"Authorization": f"Bearer {wrong}", "Cookie": f"area_session={wrong}"})
     await _second_factor(live, canaries)
     await _links(live, canaries)
     await _passkeys(live, canaries, new)
-    made = await admin.ask("POST", "/api/admin/invitations", {})
-    assert made.status == 201, made
-    canaries.keep("invitation", made.body["token"])
+    created = await admin.ask("POST", "/api/admin/invitations", {})
+    assert created.status == 201, created
+    canaries.keep("invitation", created.body["token"])
 
 
 async def _second_factor(live: Stage, canaries: Canaries) -> None:
     """An authenticator app, its recovery codes, and a code that was used."""
     mallory = live.attacker
-    made = await mallory.ask("POST", "/api/me/two-factor/app", {"password": PASSWORD})
-    assert made.status == 200, made
-    secret = canaries.keep("secret of an authenticator app", made.body["secret"].replace(" ", ""))
+    created = await mallory.ask("POST", "/api/me/two-factor/app", {"password": PASSWORD})
+    assert created.status == 200, created
+    secret = canaries.keep("secret of an authenticator app", created.body["secret"].replace(" ", ""))
     confirmed = await mallory.ask(
-        "POST", "/api/me/two-factor/app/confirm", {"setup": made.body["setup"], "code": pyotp.TOTP(secret).now()}
+        "POST", "/api/me/two-factor/app/confirm", {"setup": created.body["setup"], "code": pyotp.TOTP(secret).now()}
     )
     assert confirmed.status == 200, confirmed
     codes = confirmed.body["recovery_codes"]
     for code in codes:
         canaries.keep(f"recovery code {codes.index(code)}", code)
         canaries.keep(f"letters of recovery code {codes.index(code)}", code.replace("-", ""))
-    asked = await live.log_in(mallory.name)
-    assert asked.status == 401, asked
-    ticket = canaries.keep("ticket of a log-in", asked.body["ticket"])
+    request = await live.log_in(mallory.name)
+    assert request.status == 401, request
+    ticket = canaries.keep("ticket of a log-in", request.body["ticket"])
     used = await live.request("POST", "/api/auth/second-factor", json_body={"ticket": ticket, "code": codes[0]})
     assert used.status == 200, used
     canaries.keep("session by a recovery code", used.body["token"])
@@ -130,8 +130,8 @@ async def _links(live: Stage, canaries: Canaries) -> None:
             await _followed(live, canaries, Person(live, name, email, answer.body["token"]), password)
     live.mail.mails.clear()
     before, mallory.email = mallory.email, "mallory-2@example.org"
-    asked = await mallory.ask("PATCH", "/api/me", {"email": mallory.email, "password": PASSWORD})
-    assert asked.status == 200, asked
+    request = await mallory.ask("PATCH", "/api/me", {"email": mallory.email, "password": PASSWORD})
+    assert request.status == 200, request
     canaries.keep("link that undoes a change of address", await live.link(before))
     token = canaries.keep("link that confirms an address", await live.link(mallory.email))
     answer = await live.request("POST", "/api/auth/email/confirm", json_body={"token": token})
@@ -149,16 +149,16 @@ async def _links(live: Stage, canaries: Canaries) -> None:
 async def _followed(live: Stage, canaries: Canaries, nora: Person, password: str) -> None:
     """Links that do what they are for: of a change of address that is taken back, and of a password that is forgotten."""
     live.mail.mails.clear()
-    asked = await nora.ask("PATCH", "/api/me", {"email": "nora-2@example.org", "password": password})
-    assert asked.status == 200, asked
+    request = await nora.ask("PATCH", "/api/me", {"email": "nora-2@example.org", "password": password})
+    assert request.status == 200, request
     undo = canaries.keep("link that has undone a change of address", await live.link(nora.email))
     canaries.keep("link that confirms an address no more", await live.link("nora-2@example.org"))
     await live.request("GET", f"/undo-email-change?token={undo}")
     undone = await live.request("POST", "/api/auth/email/undo", json_body={"token": undo})
     assert (undone.status, undone.body["email"]) == (200, nora.email), undone
     live.mail.mails.clear()
-    asked = await live.request("POST", "/api/auth/password/forgot", json_body={"email": nora.email})
-    assert asked.status == 202, asked
+    request = await live.request("POST", "/api/auth/password/forgot", json_body={"email": nora.email})
+    assert request.status == 202, request
     token = canaries.keep("link that has reset a password", await live.link(nora.email))
     await live.request("GET", f"/reset-password?token={token}")
     new = {"token": token, "new_password": canaries.make("password that a link has set")}
@@ -186,54 +186,54 @@ async def _passkeys(live: Stage, canaries: Canaries, password: str) -> None:
         await authenticator(page)
         await page.goto(f"{live.area.environment['AREA_PUBLIC_URL']}/sign-in")
 
-        async def answered(what: str, script: str, asked: dict[str, Any]) -> dict[str, Any]:
+        async def answered(what: str, script: str, request: dict[str, Any]) -> dict[str, Any]:
             """What the browser answers, with the ticket that it goes with."""
-            canaries.keep(f"ticket {what}", asked["ticket"])
-            canaries.keep(f"challenge {what}", asked["options"]["challenge"])
-            credential = await page.evaluate(script, asked["options"])
+            canaries.keep(f"ticket {what}", request["ticket"])
+            canaries.keep(f"challenge {what}", request["options"]["challenge"])
+            credential = await page.evaluate(script, request["options"])
             signed = credential["response"].get("signature") or credential["response"]["attestationObject"]
             canaries.keep(f"signature {what}", signed)
-            return {"ticket": asked["ticket"], "credential": credential}
+            return {"ticket": request["ticket"], "credential": credential}
 
-        asked = await victor.ask("POST", "/api/me/passkeys/options", {"password": password})
-        assert asked.status == 200, asked
-        passkey = await answered("that adds a passkey", CREATE, asked.body)
+        sent = await victor.ask("POST", "/api/me/passkeys/options", {"password": password})
+        assert sent.status == 200, sent
+        passkey = await answered("that adds a passkey", CREATE, sent.body)
         # it is no secret, but nobody has to see it; the public key that answers are checked with is kept beside it
         canaries.keep("id of a passkey", passkey["credential"]["id"], shown={"database", "backup"})
-        made = await victor.ask("POST", "/api/me/passkeys", passkey | {"name": "Laptop"})
-        assert made.status == 201, made
-        for number, code in enumerate(made.body["recovery_codes"]):
+        created = await victor.ask("POST", "/api/me/passkeys", passkey | {"name": "Laptop"})
+        assert created.status == 201, created
+        for number, code in enumerate(created.body["recovery_codes"]):
             canaries.keep(f"recovery code {number} beside a passkey", code)
         link = canaries.keep("link that ends mails of notices", await live.link(victor.email))
         for method in ("GET", "POST"):
             followed = await live.request(method, f"/unsubscribe?token={link}", data={} if method == "POST" else None)
             assert followed.status == 200, followed
 
-        asked = await victor.ask("POST", "/api/me/prove", {})
-        proof = await answered("that proves who somebody is", GET, asked.body)
+        sent = await victor.ask("POST", "/api/me/prove", {})
+        proof = await answered("that proves who somebody is", GET, sent.body)
         for status in (201, 422):  # an answer is good once
             token = await victor.ask("POST", "/api/me/tokens", {"name": "by passkey", "passkey": proof})
             assert token.status == status, token
             if status == 201:
                 canaries.keep("API token by a passkey", token.body["token"])
 
-        asked = await live.request("POST", "/api/auth/passkey/options", json_body={})
+        sent = await live.request("POST", "/api/auth/passkey/options", json_body={})
         signed_in = await live.request(
-            "POST", "/api/auth/passkey", json_body=await answered("that signs in", GET, asked.body)
+            "POST", "/api/auth/passkey", json_body=await answered("that signs in", GET, sent.body)
         )
         assert signed_in.status == 200, signed_in
         canaries.keep("session by a passkey", signed_in.body["token"])
-        asked = await live.log_in(victor.name, password)
-        assert asked.status == 401, asked
-        second = {"ticket": asked.body["ticket"], "options": asked.body["passkey"]}
+        sent = await live.log_in(victor.name, password)
+        assert sent.status == 401, sent
+        second = {"ticket": sent.body["ticket"], "options": sent.body["passkey"]}
         used = await live.request(
             "POST", "/api/auth/second-factor", json_body=await answered("that is a second factor", GET, second)
         )
         assert used.status == 200, used
         canaries.keep("session by a second factor", used.body["token"])
 
-        asked = await live.request("POST", "/api/auth/passkey/options", json_body={})
-        wrong = await answered("that is refused", GET, asked.body)
+        sent = await live.request("POST", "/api/auth/passkey/options", json_body={})
+        wrong = await answered("that is refused", GET, sent.body)
         wrong["credential"] |= {"id": canaries.make("id of a passkey that nobody has")}
         refused = await live.request("POST", "/api/auth/passkey", json_body=wrong)
         assert refused.status == 422, refused
@@ -251,10 +251,10 @@ async def _connections(live: Stage, canaries: Canaries, imap) -> None:
         "smtp_security": "none",
         "from_address": victor.email,
     }
-    kept = await victor.ask(
+    stored = await victor.ask(
         "POST", "/api/connections/email", smtp | {"login": "v", "password": canaries.make("password of a connection")}
     )
-    assert kept.status == 200, kept
+    assert stored.status == 200, stored
 
 
 async def _keys(live: Stage, canaries: Canaries) -> None:
@@ -279,12 +279,12 @@ async def _keys(live: Stage, canaries: Canaries) -> None:
         )
         assert answer.status == 200, answer
         for path in ("sink", "refused"):
-            made = await victor.try_area(
+            created = await victor.try_area(
                 "webhook.received", {}, "http.request", f"{kind} {path}", connection=kind, url=f"{live.website}/{path}"
             )
-            assert made.status == 201, made
-            hooks.append(str(made.body["webhook_url"]))
-            address = str(made.body["webhook_url"]).rpartition("/")[2]
+            assert created.status == 201, created
+            hooks.append(str(created.body["webhook_url"]))
+            address = str(created.body["webhook_url"]).rpartition("/")[2]
             canaries.keep(f"address of {kind} {path}", address, shown={"api", "page"})
     runs = [(await live.request("POST", hook, json_body={})).body["execution_id"] for hook in hooks]
     over = "select count(*) = 10 from area_executions where id = any($1) and status in ('success', 'failed')"
@@ -309,13 +309,13 @@ async def _areas(live: Stage, canaries: Canaries) -> None:
     ]
     headers = f"Authorization: Bearer {keys[0]}\nX-Api-Key: {keys[1]}"
     url = f"{live.website}/sink?api_key={keys[3]}".replace("://", f"://v:{keys[2]}@")
-    made = await victor.try_area("webhook.received", {}, "http.request", "with keys", url=url, headers=headers)
-    assert made.status in (201, 422), made
-    if made.status == 422:  # a login in an address and a header Authorization can't both be
+    created = await victor.try_area("webhook.received", {}, "http.request", "with keys", url=url, headers=headers)
+    assert created.status in (201, 422), created
+    if created.status == 422:  # a login in an address and a header Authorization can't both be
         url = url.replace(f"v:{keys[2]}@", "")
-        made = await victor.try_area("webhook.received", {}, "http.request", "with keys", url=url, headers=headers)
-        assert made.status == 201, made
-    for area in (signed, open_one, made.body):
+        created = await victor.try_area("webhook.received", {}, "http.request", "with keys", url=url, headers=headers)
+        assert created.status == 201, created
+    for area in (signed, open_one, created.body):
         # whoever owns the AREA reads its address on its page and in the API
         token = str(area["webhook_url"]).rpartition("/")[2]
         canaries.keep(f"address of {area['name']}", token, shown={"api", "page"})
@@ -328,9 +328,9 @@ async def _areas(live: Stage, canaries: Canaries) -> None:
     await live.request("POST", broken, json_body={})
     done = "select status in ('success', 'failed') from area_executions where id = $1"
     await live.until(done, answer.body["execution_id"], seconds=20)
-    given = {"url": f"{live.website}/sink", "headers": f"X-Api-Key: {canaries.make('key that one run was given')}"}
+    provided = {"url": f"{live.website}/sink", "headers": f"X-Api-Key: {canaries.make('key that one run was given')}"}
     replay = f"/api/executions/{answer.body['execution_id']}/replay"
-    again = await victor.ask("POST", replay, {"parameters": given})
+    again = await victor.ask("POST", replay, {"parameters": provided})
     assert again.status == 202, again
     await live.until(done, again.body["execution_id"], seconds=20)
 

@@ -93,28 +93,30 @@ async def fill(state: State) -> dict:
         known["invitation"] = (await accounts.invite(session, ann))[0]
         session.add(Notice(user_id=ann, level="warning", title="An old notice", body="It stays."))
     async with state.database.sessions() as session:
-        given = {"server": "https://shop.example", "token": "sh0p-secret-of-ann"}
+        supplied = {"server": "https://shop.example", "token": "sh0p-secret-of-ann"}
         await connections.connect(
-            session, state.keyring, state.client, state.guard, state.registry, ann, "old_shop", given
+            session, state.keyring, state.client, state.guard, state.registry, ann, "old_shop", supplied
         )
         grant = Grant(SecretStr("access-of-ann"), SecretStr("refresh-of-ann"), 3600.0 * 24 * 3650, ("read", "write"))
         linked = grants.Linked(grant, Account("77", "Ann of Notes"), ("read", "write"))
         await grants.keep(session, state.keyring, state.registry, ann, "old_notes", linked)
         await session.commit()
 
-    async def new_area(name: str, action: str, reaction: str, given: dict, sent: dict, *, active: bool = True) -> int:
-        wanted = AreaIn(
+    async def new_area(
+        name: str, action: str, reaction: str, provided: dict, sent: dict, *, active: bool = True
+    ) -> int:
+        expected = AreaIn(
             name=name,
-            action=Part(component=action, parameters=given),
+            action=Part(component=action, parameters=provided),
             reaction=Part(component=reaction, parameters=sent),
             is_active=active,
         )
         async with state.database.transaction() as session:
-            made = await areas.create(session, scope, ann, wanted)
-        known["areas"][name] = made.id
-        if made.webhook_url:
-            known["hooks"][name] = made.webhook_url
-        return made.id
+            created = await areas.create(session, scope, ann, expected)
+        known["areas"][name] = created.id
+        if created.webhook_url:
+            known["hooks"][name] = created.webhook_url
+        return created.id
 
     order = {"text": "{{body.text}}"}
     hook = await new_area("hook", "webhook.received", "old_shop.order", {}, order)

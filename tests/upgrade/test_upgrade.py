@@ -139,22 +139,22 @@ async def hooks(state):
 async def test_the_installation_is_what_that_version_made(empty_dsn, dsn, tmp_path):
     """Its tables are those of the commit's migrations. This needs the history; the others need the file alone."""
     git = shutil.which("git")
-    found = git and subprocess.run(
+    result = git and subprocess.run(
         [git, "archive", COMMIT, "src"], cwd=HERE.parents[1], capture_output=True, check=False
     )
-    if not found or found.returncode:
+    if not result or result.returncode:
         pytest.skip(f"this checkout has no commit {COMMIT}: the installation is taken as it is in the file")
-    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(result.stdout)) as archive:
         archive.extractall(tmp_path, filter="data")
     code = "import asyncio, sys; from area.db import schema; asyncio.run(schema.ensure(sys.argv[1])); print(schema.__file__)"
-    made = subprocess.run(
+    created = subprocess.run(
         [sys.executable, "-c", code, empty_dsn],
         env={"PYTHONPATH": str(tmp_path / "src")},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert made.stdout.startswith(str(tmp_path))
+    assert created.stdout.startswith(str(tmp_path))
     connection = await asyncpg.connect(dsn)
     await connection.execute("drop schema public cascade; create schema public")
     await connection.close()
@@ -166,7 +166,7 @@ async def columns(dsn: str) -> set[str]:
     """Tables, columns, indexes and keys of ours; checks are written otherwise once they went through a dump."""
     connection = await asyncpg.connect(dsn)
     try:
-        found = await connection.fetch(
+        result = await connection.fetch(
             """
             select format('%s.%s %s %s', table_name, column_name, data_type, is_nullable)
             from information_schema.columns where table_schema = 'public'
@@ -175,7 +175,7 @@ async def columns(dsn: str) -> set[str]:
             where connamespace = 'public'::regnamespace and contype not in ('n', 'c')
             """
         )
-        return {row[0] for row in found if "pgqueuer" not in row[0]}
+        return {row[0] for row in result if "pgqueuer" not in row[0]}
     finally:
         await connection.close()
 
@@ -201,7 +201,7 @@ async def test_the_old_log_in_and_the_old_tokens(nobody):
     for token in (fresh, KNOWN["session"], KNOWN["token"]):
         me = await nobody.as_(token).get("/api/me")
         assert (me.status, me.json()["username"], me.json()["timezone"]) == (200, "ann", "Europe/Paris")
-    made = await nobody.post(
+    created = await nobody.post(
         "/api/auth/register",
         {
             "email": "eve@example.org",
@@ -210,20 +210,20 @@ async def test_the_old_log_in_and_the_old_tokens(nobody):
             "invitation": KNOWN["invitation"],
         },
     )
-    assert made.status == 201, made.body
+    assert created.status == 201, created.body
 
 
 async def test_the_old_areas_and_their_executions_are_shown(nobody):
     ann = nobody.as_(KNOWN["token"])
     listed = (await ann.get("/api/areas", params={"limit": 100})).json()["items"]
-    assert {one["name"]: one["id"] for one in listed} == KNOWN["areas"]
-    assert {one["name"]: one["webhook_url"] for one in listed if one["webhook_url"]} == KNOWN["hooks"]
-    assert {one["name"] for one in listed if not one["is_active"]} == {"notes", "off"}
-    signed = next(one for one in listed if one["name"] == "signed hook")
+    assert {row["name"]: row["id"] for row in listed} == KNOWN["areas"]
+    assert {row["name"]: row["webhook_url"] for row in listed if row["webhook_url"]} == KNOWN["hooks"]
+    assert {row["name"] for row in listed if not row["is_active"]} == {"notes", "off"}
+    signed = next(row for row in listed if row["name"] == "signed hook")
     assert "typed" not in str(signed)
     assert signed["action"]["parameters"]["signature"] == "hmac_sha256"
     page = (await ann.get("/api/executions", params={"limit": 100})).json()["items"]
-    statuses = {one["id"]: one["status"] for one in page}
+    statuses = {row["id"]: row["status"] for row in page}
     assert {name: statuses[number] for name, number in KNOWN["executions"].items()} == {
         "hook: lamp": "success",
         "hook: never": "failed",
@@ -238,7 +238,7 @@ async def test_the_old_areas_and_their_executions_are_shown(nobody):
     done = (await ann.get(f"/api/executions/{KNOWN['executions']['hook: lamp']}")).json()
     assert (done["trigger_data"]["body"], done["result"]) == ({"text": "lamp"}, {"id": "order of lamp"})
     later = (await ann.get(f"/api/executions/{KNOWN['executions']['hook: later lamp']}")).json()
-    assert [one["error"] for one in later["attempts"]] == ["The shop is closed."]
+    assert [attempt["error"] for attempt in later["attempts"]] == ["The shop is closed."]
 
 
 async def test_the_old_addresses_take_what_is_sent(state, hooks, shop):
@@ -294,7 +294,7 @@ async def test_the_old_connections_can_be_read_and_their_keys_rotated(state, nob
     ann = nobody.as_(KNOWN["token"])
     listed = (await ann.get("/api/connections")).json()
     items = listed["items"] if isinstance(listed, dict) else listed
-    assert {one["service"] for one in items if one["status"] == "works"} == {"old_shop", "old_notes"}
+    assert {item["service"] for item in items if item["status"] == "works"} == {"old_shop", "old_notes"}
     number = (await ann.get("/api/me")).json()["id"]
     cache = Cache(state)
     credential = (await cache.connection(number, "old_shop")).credential

@@ -6,13 +6,13 @@ import re
 
 def forgiven(person, status):
     """The browser tells of a form that was refused, as it was to be."""
-    person.complaints[:] = [one for one in person.complaints if f"status of {status}" not in one]
+    person.complaints[:] = [complaint for complaint in person.complaints if f"status of {status}" not in complaint]
 
 
 async def hook(person, name="Orders", **parts):
     """An AREA that is fired by a request."""
-    given = {"reaction_parameters": {"title": "Order {{body.id}}"}, **parts}
-    return await person.make("webhook.received", "inbox.post", name, **given)
+    form = {"reaction_parameters": {"title": "Order {{body.id}}"}, **parts}
+    return await person.make("webhook.received", "inbox.post", name, **form)
 
 
 async def fire(person, area, body):
@@ -24,7 +24,7 @@ async def over(person, area, number=1):
     """Its runs, once there are so many and all of them are over."""
     for _ in range(80):
         items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
-        if len(items) >= number and all(one["status"] not in ("pending", "running") for one in items):
+        if len(items) >= number and all(run["status"] not in ("pending", "running") for run in items):
             return items
         await asyncio.sleep(0.1)
     raise AssertionError(items)

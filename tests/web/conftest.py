@@ -120,8 +120,8 @@ def dsn(catalog_dsn: str) -> str:
 @pytest.fixture(scope="session")
 def server(memory: Path, session_dsn: str) -> Iterator[Server]:
     """One installation for all tests of this worker; its administrator is called `root`."""
-    with room(memory) as folder, installation(folder, AREA_DATABASE_URL=session_dsn) as one:
-        yield one
+    with room(memory) as folder, installation(folder, AREA_DATABASE_URL=session_dsn) as running:
+        yield running
 
 
 @asynccontextmanager
@@ -130,15 +130,15 @@ async def chromium() -> AsyncIterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip(f"not run: there is no Chromium at {CHROMIUM}; Debian's package is chromium-headless-shell")
     async with async_playwright() as playwright:
-        one = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield one
-        await one.close()
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        await launched.close()
 
 
 @pytest_asyncio.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as one:
-        yield one
+    async with chromium() as launched:
+        yield launched
 
 
 async def authenticator(page: Page) -> tuple[CDPSession, str]:
@@ -153,8 +153,8 @@ async def authenticator(page: Page) -> tuple[CDPSession, str]:
         "isUserVerified": True,
         "automaticPresenceSimulation": True,
     }
-    made = await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    return session, made["authenticatorId"]
+    added = await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return session, added["authenticatorId"]
 
 
 @dataclass
@@ -182,13 +182,13 @@ class Person:
 
     async def make(self, action: str, reaction: str, name: str = "", **parts: Any) -> dict[str, Any]:
         """Make an AREA; `parts` may hold `action_parameters`, `reaction_parameters` and `is_active`."""
-        wanted = {
+        expected = {
             "name": name or f"{action} to {reaction}",
             "is_active": parts.get("is_active", True),
             "action": {"component": action, "parameters": parts.get("action_parameters", {})},
             "reaction": {"component": reaction, "parameters": parts.get("reaction_parameters", {})},
         }
-        return await self.api("POST", "/api/areas", wanted)
+        return await self.api("POST", "/api/areas", expected)
 
 
 def listen(person: Person, page: Page, *, answers: tuple[int, ...] = ()) -> None:
@@ -237,31 +237,31 @@ async def arrive(server: Server, browser: Browser, name: str = "", **options: An
 async def visitor(server: Server, browser: Browser, *, answers: tuple[int, ...] = ()) -> AsyncIterator[Person]:
     """Somebody who is not signed in, until the end of the block; `answers` as of `listen`."""
     context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
-    one = Person(server, context, await context.new_page(), "nobody")
-    listen(one, one.page, answers=answers)
-    yield one
+    nobody = Person(server, context, await context.new_page(), "nobody")
+    listen(nobody, nobody.page, answers=answers)
+    yield nobody
     await context.close()
-    assert not one.complaints
+    assert not nobody.complaints
 
 
 @pytest_asyncio.fixture
 async def person(server: Server, browser: Browser) -> AsyncIterator[Person]:
     """Somebody who is no administrator, signed in."""
     await make_root(server, browser)
-    one = await arrive(server, browser)
-    yield one
-    await one.context.close()
-    assert not one.complaints
+    visitor = await arrive(server, browser)
+    yield visitor
+    await visitor.context.close()
+    assert not visitor.complaints
 
 
 @pytest_asyncio.fixture
 async def root(server: Server, browser: Browser) -> AsyncIterator[Person]:
     """The administrator."""
-    one = await arrive(server, browser, "root")
+    admin = await arrive(server, browser, "root")
     _made.add(server.url)
-    yield one
-    await one.context.close()
-    assert not one.complaints
+    yield admin
+    await admin.context.close()
+    assert not admin.complaints
 
 
 _made: set[str] = set()

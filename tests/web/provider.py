@@ -47,13 +47,13 @@ def authorization_server(port: int, callbacks: Sequence[str]) -> Iterator[Provid
     client = {
         "client_id": "area",
         "client_secret": SECRET,
-        "redirect_uris": [f"http://127.0.0.1:{port}{one}" for one in callbacks],
+        "redirect_uris": [f"http://127.0.0.1:{port}{callback}" for callback in callbacks],
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
     }
-    given = json.dumps({"accounts": ACCOUNTS, "clients": [client]})
+    config = json.dumps({"accounts": ACCOUNTS, "clients": [client]})
     process = subprocess.Popen(
-        [*node()[0], str(ROOT / "tests" / "npm" / "provider.mjs"), given],
+        [*node()[0], str(ROOT / "tests" / "npm" / "provider.mjs"), config],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "AREA_TEST_NPM": str(MODULES.parent)},
@@ -89,7 +89,7 @@ def connector(issuer: str, folder: Path) -> dict[str, str]:
         "[area.connectors]\nvendor = tests.web.vendor\nstranger = tests.web.vendor.stranger\n"
     )
     paths = [str(folder), str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    return {"PYTHONPATH": os.pathsep.join(str(Path(one).resolve()) for one in paths if one), "VENDOR_ISSUER": issuer}
+    return {"PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in paths if path), "VENDOR_ISSUER": issuer}
 
 
 def registered() -> dict[str, str]:

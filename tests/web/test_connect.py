@@ -47,11 +47,11 @@ async def world(_world, browser):
 
 @pytest_asyncio.fixture
 async def person(world, browser):
-    one = await arrive(world.server, browser)
-    yield one
-    await one.context.close()
+    visitor = await arrive(world.server, browser)
+    yield visitor
+    await visitor.context.close()
     at_the_vendor = f"a request to {world.vendor.issuer}"
-    assert not [said for said in one.complaints if not said.startswith(at_the_vendor)]
+    assert not [complaint for complaint in visitor.complaints if not complaint.startswith(at_the_vendor)]
 
 
 async def scopes(person: Person) -> list[str]:
@@ -155,13 +155,13 @@ async def test_connection_lost_and_back(world, person):
 
 async def _statuses(person: Person, area: dict[str, Any]) -> list[str]:
     rows = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
-    return [one["status"] for one in rows]
+    return [row["status"] for row in rows]
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+async def eventually(look: Callable[[], Awaitable[Any]], expected: Any) -> None:
     end = time.monotonic() + 60
-    while (found := await look()) != wanted:
-        assert time.monotonic() < end, found
+    while (value := await look()) != expected:
+        assert time.monotonic() < end, value
         await asyncio.sleep(0.1)
 
 
@@ -241,14 +241,16 @@ async def test_a_session_that_has_ended_leads_to_signing_in(world, person):
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("link", name="Connect Vendor", exact=True)).to_be_visible()
     await expect(page).to_have_url(f"{world.server.url}/services/vendor")
-    person.complaints[:] = [said for said in person.complaints if "status of 401" not in said]
+    person.complaints[:] = [complaint for complaint in person.complaints if "status of 401" not in complaint]
 
 
 async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(world, browser):
     server = world.server
     admin, other = await arrive(server, browser, "root"), await arrive(server, browser)
-    told = await other.context.request.post(f"{server.url}/webhooks/notion", data={"verification_token": "secret_tMr"})
-    assert told.status == 200
+    response = await other.context.request.post(
+        f"{server.url}/webhooks/notion", data={"verification_token": "secret_tMr"}
+    )
+    assert response.status == 200
     await admin.go("/admin/clients")
     card = admin.page.locator("#client-notion")
     await expect(card).to_contain_text("Someone sent this token as Notion")
@@ -268,5 +270,5 @@ async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(wor
     await card.get_by_role("button", name="Clear tokens").click()
     await expect(card.locator("#token-notion-1")).to_have_count(0)
     assert not admin.complaints
-    for one in (admin, other):
-        await one.context.close()
+    for reader in (admin, other):
+        await reader.context.close()

@@ -41,20 +41,20 @@ async def test_the_form_shows_the_fields_of_the_chosen_kind(person: Person, kind
     await person.go("/services/http")
     await page.locator("#n-kind").select_option(kind)
     every = ["token", "user", "password", "name", "value", "token_url", "client_id", "client_secret", "scope"]
-    shown = [one for one in every if await page.locator(f"#n-{one}").is_visible()]
+    shown = [field for field in every if await page.locator(f"#n-{field}").is_visible()]
     assert shown == fields
     await page.locator("#n-url").fill("https://api.example.com/")
     await page.get_by_role("button", name="Connect", exact=True).click()
     await page.get_by_text("Nothing was saved").wait_for()
     assert await page.locator(".field-error").count() == len(fields)
-    assert all("422" in one for one in person.complaints)
+    assert all("422" in complaint for complaint in person.complaints)
     person.complaints.clear()
 
 
 async def test_a_credential_is_renamed_and_a_name_that_is_taken_is_refused(person: Person):
     for name in ("work", "home"):
-        given = {"url": f"{person.server.url}/readyz", "kind": "bearer", "token": "t"}
-        await person.api("POST", f"/api/connections/http?name={name}", given)
+        form = {"url": f"{person.server.url}/readyz", "kind": "bearer", "token": "t"}
+        await person.api("POST", f"/api/connections/http?name={name}", form)
     page = person.page
     await person.go("/services/http")
     work = page.locator(".account").filter(has=page.get_by_role("heading", name="work", exact=True))
@@ -63,7 +63,7 @@ async def test_a_credential_is_renamed_and_a_name_that_is_taken_is_refused(perso
     await work.get_by_role("button", name="Save name").click()
     await page.get_by_text("You already have a connection called home.").wait_for()
     assert await page.get_by_label("New name").locator("visible=true").input_value() == "home"
-    assert all("409" in one for one in person.complaints)
+    assert all("409" in complaint for complaint in person.complaints)
     person.complaints.clear()
     await page.get_by_label("New name").locator("visible=true").fill("Night shift")
     await page.get_by_role("button", name="Save name").locator("visible=true").click()

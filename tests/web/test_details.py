@@ -56,7 +56,7 @@ async def test_trying_sends_nothing_and_running_once_does(person):
     await expect(page.get_by_text("Started.")).to_be_visible()
     await expect(page.locator("#area-runs .run").get_by_text("Success")).to_be_visible()
     notices = (await person.api("GET", "/api/notices"))["items"]
-    assert [one["title"] for one in notices] == ["Order 42"]
+    assert [notice["title"] for notice in notices] == ["Order 42"]
 
 
 async def test_the_switch_the_parameters_and_what_it_waits_for(person):
@@ -144,7 +144,7 @@ async def test_a_new_address_a_file_to_carry_out_and_the_end(person):
     await page.locator("#confirm").get_by_role("button", name="Delete").click()
     await expect(page.get_by_text("“Short-lived” deleted.")).to_be_visible()
     # the page may have been asking after the AREA, as a run had just ended, in the moment in which it went
-    person.complaints[:] = [one for one in person.complaints if "status of 404" not in one]
+    person.complaints[:] = [complaint for complaint in person.complaints if "status of 404" not in complaint]
     await person.api("GET", f"/api/areas/{area['id']}", status=404)
 
 
@@ -189,8 +189,8 @@ async def test_it_shows_what_the_trigger_left_out(person, session_dsn):
     )
     note = "2 of the feed's items can't be read and were left out."
     connection = await asyncpg.connect(session_dsn.replace("+asyncpg", ""))
-    found = "update sources set due_at = null, state = jsonb_build_object('note', $2::text) from triggers t"
-    await connection.execute(f"{found} where t.source_id = sources.id and t.area_id = $1", area["id"], note)
+    statement = "update sources set due_at = null, state = jsonb_build_object('note', $2::text) from triggers t"
+    await connection.execute(f"{statement} where t.source_id = sources.id and t.area_id = $1", area["id"], note)
     await connection.close()
     page = person.page
     await person.go(f"/areas/{area['id']}")

@@ -93,7 +93,9 @@ async def test_what_is_wrong_is_said_while_typing_and_at_saving(person):
     await summary.get_by_role("link", name="Title").click()
     await expect(box(page, "Title")).to_be_focused()
     await expect(box(page, "URL")).to_have_value("nonsense")
-    person.complaints = [one for one in person.complaints if "422" not in one]  # the browser tells of the answer
+    person.complaints = [
+        complaint for complaint in person.complaints if "422" not in complaint
+    ]  # the browser tells of the answer
     assert (await person.api("GET", "/api/areas"))["items"] == []
     await box(page, "Title").fill("hi")
     await box(page, "URL").fill("https://example.org/feed.xml")
@@ -237,7 +239,7 @@ async def test_a_draft_survives_the_end_of_the_session(person):
     await page.get_by_role("button", name="Save").click()
     await expect(page).to_have_url(SAVED)
     assert (await only_area(person))["reaction"]["parameters"] == {"title": "Typed after the session had ended"}
-    person.complaints = [one for one in person.complaints if "401" not in one]
+    person.complaints = [complaint for complaint in person.complaints if "401" not in complaint]
 
 
 async def test_editing_keeps_secrets_that_are_not_touched(person):
@@ -295,9 +297,9 @@ async def test_a_copy_is_another_area(person):
     await expect(box(page, "Name")).to_have_value("Copy of First")
     await page.get_by_role("button", name="Save").click()
     await expect(page).to_have_url(SAVED)
-    one, other = (await person.api("GET", "/api/areas"))["items"]
-    assert (one["name"], other["name"]) == ("Copy of First", "First")
-    assert one["reaction"]["parameters"] == other["reaction"]["parameters"]
+    first, other = (await person.api("GET", "/api/areas"))["items"]
+    assert (first["name"], other["name"]) == ("Copy of First", "First")
+    assert first["reaction"]["parameters"] == other["reaction"]["parameters"]
 
 
 async def test_a_missing_connection_leads_there_and_back(person):
@@ -331,7 +333,7 @@ async def test_what_is_switched_off_is_not_offered(person, root):
     page = person.page
     area = await person.make("webhook.received", "inbox.post", "Was on", reaction_parameters={"title": "hi"})
     services = (await root.api("GET", "/api/services"))["items"]
-    webhook = next(one for one in services if one["slug"] == "webhook")
+    webhook = next(service for service in services if service["slug"] == "webhook")
     await root.api("PATCH", f"/api/admin/services/{webhook['id']}", {"is_active": False})
     try:
         await person.go("/areas/new")
@@ -394,7 +396,7 @@ async def test_what_is_in_the_account_is_chosen_from_a_list(person):
     await expect(dialog.locator(".found button:focus")).to_contain_text("Beta <b>")
     await keys.press("Enter")
     await expect(page.locator(".chosen-name")).to_contain_text("Beta <b>")
-    beta = next(one for one in (await person.api("GET", "/api/areas"))["items"] if one["name"].startswith("Beta"))
+    beta = next(area for area in (await person.api("GET", "/api/areas"))["items"] if area["name"].startswith("Beta"))
     await expect(box(page, "Area ID")).to_have_value(str(beta["id"]))
     await page.reload()
     await expect(page.locator(".chosen-name")).to_contain_text("Beta <b>")

@@ -73,12 +73,16 @@ async def axe(person: Person, where: str, rules: tuple[str, ...] = ()) -> None:
     if await person.page.evaluate("typeof axe") == "undefined":
         await person.page.evaluate(AXE.read_text())
     options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
-    found = await person.page.evaluate("options => axe.run(document, options).then(r => r.violations)", options)
-    said = [
-        {"rule": one["id"], "why": one["help"], "where": [node["html"][:200] for node in one["nodes"][:4]]}
-        for one in found
+    violations = await person.page.evaluate("options => axe.run(document, options).then(r => r.violations)", options)
+    lines = [
+        {
+            "rule": violation["id"],
+            "why": violation["help"],
+            "where": [node["html"][:200] for node in violation["nodes"][:4]],
+        }
+        for violation in violations
     ]
-    assert not said, f"{where}: {json.dumps(said, indent=1)}"
+    assert not lines, f"{where}: {json.dumps(lines, indent=1)}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -48,14 +48,14 @@ async def test_back_after_a_refused_password_shows_the_form(person):
     await expect(page.get_by_text("Incorrect password.")).to_be_visible()
     forgiven(person, 422)
     await expect(page).to_have_url(re.compile("/profile/security$"))
-    asked = []
-    page.on("request", lambda request: asked.append(request.method) if request.is_navigation_request() else None)
+    sent = []
+    page.on("request", lambda request: sent.append(request.method) if request.is_navigation_request() else None)
     await page.reload()
     await expect(form).to_be_visible()
     await page.get_by_role("link", name="Your data").click()
     await page.go_back()
     await expect(form).to_be_visible()
-    assert set(asked) == {"GET"}
+    assert set(sent) == {"GET"}
 
 
 async def test_typed_and_not_sent_is_there_after_going_back(person):

@@ -55,10 +55,10 @@ async def mine(server, browser) -> str:
         http.post("/sign-in", data=form, headers=same, allow_redirects=False) as answer,
     ):
         assert answer.status == 303, await answer.text()
-        said = answer.headers.getall("Set-Cookie")[0]
-    assert "httponly" in said.lower()
-    assert "samesite=lax" in said.lower()
-    return said.partition(";")[0]
+        cookie = answer.headers.getall("Set-Cookie")[0]
+    assert "httponly" in cookie.lower()
+    assert "samesite=lax" in cookie.lower()
+    return cookie.partition(";")[0]
 
 
 async def test_nobody_is_led_to_sign_in_and_htmx_is_told(http):
@@ -115,9 +115,9 @@ async def test_it_can_be_installed(http):
             assert answer.content_type == "image/png"
     async with http.get("/service-worker.js") as answer:
         script = await answer.text()
-    for kept in re.findall(r'"(/[^"]+)"', script.partition("];")[0]):
-        async with http.get(kept) as answer:
-            assert answer.status == 200, kept
+    for path in re.findall(r'"(/[^"]+)"', script.partition("];")[0]):
+        async with http.get(path) as answer:
+            assert answer.status == 200, path
 
 
 async def test_without_a_network_there_is_a_page_that_says_so(person):
@@ -166,7 +166,7 @@ def test_which_language_is_spoken(chosen, accepted, spoken):
     assert language.choose(chosen, accepted) == spoken
 
 
-@pytest.mark.parametrize("lang", [one for one in language.NAMES if one != "en"])
+@pytest.mark.parametrize("lang", [name for name in language.NAMES if name != "en"])
 def test_everything_is_translated(lang):
     assert list(translate.missing(lang)) == []
 

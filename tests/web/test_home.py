@@ -86,7 +86,7 @@ async def test_cards_are_searched_switched_and_deleted(person):
     switch = page.get_by_role("switch", name="Card 1 is on")
     await switch.click()
     await expect(page.get_by_role("switch", name="Card 1 is on")).to_have_attribute("aria-checked", "false")
-    assert [one["is_active"] for one in (await person.api("GET", "/api/areas"))["items"]] == [True, False, True]
+    assert [area["is_active"] for area in (await person.api("GET", "/api/areas"))["items"]] == [True, False, True]
     await page.get_by_role("searchbox").fill("nothing like this")
     await expect(page.get_by_role("heading", name="No matches")).to_be_visible()
     await page.get_by_role("link", name="Show all").click()

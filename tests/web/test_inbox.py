@@ -101,11 +101,11 @@ async def test_what_area_itself_says_is_in_the_readers_language_and_what_areas_p
     await person.go("/inbox")
     notices = page.locator(".notices > li")
     await expect(notices).to_have_count(2)
-    told = notices.filter(has=page.get_by_role("heading", name="Porte a été désactivée"))
-    await expect(told).to_contain_text("Elle a échoué 20 fois de suite")
-    await expect(told).to_contain_text("Corrigez la cause, puis réactivez-la.")
+    notice = notices.filter(has=page.get_by_role("heading", name="Porte a été désactivée"))
+    await expect(notice).to_contain_text("Elle a échoué 20 fois de suite")
+    await expect(notice).to_contain_text("Corrigez la cause, puis réactivez-la.")
     await expect(page.get_by_role("heading", name="The lamp was switched off")).to_be_visible()
-    assert {one["title"] for one in (await person.api("GET", "/api/notices"))["items"]} == {
+    assert {notice["title"] for notice in (await person.api("GET", "/api/notices"))["items"]} == {
         "Porte was switched off",
         "The lamp was switched off",
     }

@@ -13,9 +13,9 @@ from tests.web.provider import authorization_server, connector, issuer, register
 @pytest.fixture
 def provider(memory, dsn):
     callbacks = ["/api/auth/oidc/callback", "/api/auth/vendor/callback"]
-    with room(memory) as folder, authorization_server(port := free_port(), callbacks) as one:
-        settings = issuer(one, port) | connector(one.issuer, folder / "package") | registered()
-        yield one, folder, settings | {"AREA_DATABASE_URL": dsn}
+    with room(memory) as folder, authorization_server(port := free_port(), callbacks) as running:
+        settings = issuer(running, port) | connector(running.issuer, folder / "package") | registered()
+        yield running, folder, settings | {"AREA_DATABASE_URL": dsn}
 
 
 async def test_sign_up_refuse_link_remove_and_sign_in(browser, provider):
@@ -29,7 +29,7 @@ async def test_sign_up_refuse_link_remove_and_sign_in(browser, provider):
         await vendor.set(deny=True)
         await page.get_by_role("link", name="Continue with Example Login").click()
         await expect(page).to_have_url(re.compile(r"127\.0\.0\.1:\d+/(sign-in|profile)"))
-        assert not any(one["name"] == "area_session" for one in await context.cookies())
+        assert not any(cookie["name"] == "area_session" for cookie in await context.cookies())
 
         await page.goto(f"{server.url}/sign-in?next=/profile")
         await vendor.set(deny=False, account="eve")

@@ -29,14 +29,14 @@ def modules(tmp_path):
         )
     (tmp_path / "@iconify-json" / "logos").mkdir(parents=True)
     wide = {"body": '<path d="M0 0"/>', "height": 128}
-    found = {"icons": {"wide": wide}, "aliases": {"other": {"parent": "wide"}}, "width": 256, "height": 256}
-    (tmp_path / "@iconify-json" / "logos" / "icons.json").write_text(json.dumps(found))
+    collection = {"icons": {"wide": wide}, "aliases": {"other": {"parent": "wide"}}, "width": 256, "height": 256}
+    (tmp_path / "@iconify-json" / "logos" / "icons.json").write_text(json.dumps(collection))
     return tmp_path
 
 
 def test_one_colour_is_the_brands_and_can_be_seen(modules):
     dark = ET.fromstring(hatch_build.logo(modules, "simple-icons", "dark"))
-    assert [one.attrib for one in dark] == [{"fill": "#660066", "d": "M0 0h9z"}]
+    assert [path.attrib for path in dark] == [{"fill": "#660066", "d": "M0 0h9z"}]
     ground, mark = ET.fromstring(hatch_build.logo(modules, "simple-icons", "light"))
     assert ground.attrib["fill"] == "#FFEE00", "too light on white"
     assert mark.attrib["fill"] == "#000"
@@ -81,11 +81,11 @@ def test_white_is_read_on_every_colour_of_initials():
 
 
 def test_the_logo_of_services_that_share_a_client_id_is_their_vendors():
-    found = registry()
+    services = registry()
     for name in ("google", "microsoft"):
-        assert logos.icon(found, name) == (logos.VENDORS / "logos" / f"{name}-icon.svg").read_bytes()
-    assert logos.icon(found, "gmail") != logos.icon(found, "google")
-    assert logos.icon(found, "nobody") is None
+        assert logos.icon(services, name) == (logos.VENDORS / "logos" / f"{name}-icon.svg").read_bytes()
+    assert logos.icon(services, "gmail") != logos.icon(services, "google")
+    assert logos.icon(services, "nobody") is None
     auth = OAuth2("https://a.example/go", "https://a.example/token", profile("/me", id="id", name="name"))
     shops = Registry()
     for slug in ("shop", "stock"):

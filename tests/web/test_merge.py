@@ -95,9 +95,9 @@ async def test_two_tabs_that_change_different_fields_lose_nothing(person):
     await expect(page).to_have_url(SAVED)
     await box(other, "Name").fill("From the other")
     await save(other)
-    told = other.locator("#merged")
-    await expect(told).to_contain_text("This AREA was changed elsewhere while you were editing it.")
-    await expect(told).to_contain_text("Taken over from there: Title")
+    message = other.locator("#merged")
+    await expect(message).to_contain_text("This AREA was changed elsewhere while you were editing it.")
+    await expect(message).to_contain_text("Taken over from there: Title")
     await expect(box(other, "Title")).to_have_value("From one tab")
     assert (await only_area(person))["name"] == "Orders", "nothing is saved that nobody has seen"
     await save(other)
@@ -112,10 +112,10 @@ async def test_two_tabs_that_change_one_field_are_told(person):
     await save(page)
     await expect(page).to_have_url(SAVED)
     await box(other, "Title").fill("From the other")
-    told = other.locator("#merged")
-    await expect(told).to_contain_text("Changed in both places. Saving keeps what you typed and replaces:")
-    await expect(told.locator("dt")).to_have_text("Title")
-    await expect(told.locator("dd")).to_have_text("From one tab")
+    message = other.locator("#merged")
+    await expect(message).to_contain_text("Changed in both places. Saving keeps what you typed and replaces:")
+    await expect(message.locator("dt")).to_have_text("Title")
+    await expect(message.locator("dd")).to_have_text("From one tab")
     await settled(other)
     await other.reload()
     await expect(box(other, "Title")).to_have_value("From the other")
@@ -166,22 +166,24 @@ async def test_what_could_not_be_sent_is_said_and_is_kept(person):
     await page.route("**/areas/editor", lambda route: route.abort("connectionrefused"))
     await box(page, "Title").fill("While the server was away")
     await expect(page.locator("#draft-state")).to_contain_text("Not saved: AREA can")
-    asked = []
+    requests = []
 
     async def stay(dialog):
-        asked.append(dialog.type)
+        requests.append(dialog.type)
         await dialog.accept()
 
     page.on("dialog", stay)
     await page.get_by_role("link", name="Services").first.click()
     await expect(page).to_have_url(re.compile("/services$"))
-    assert asked == ["beforeunload"]
+    assert requests == ["beforeunload"]
     await page.unroute("**/areas/editor")
     await page.go_back()
     await expect(box(page, "Title")).to_have_value("While the server was away")
     await expect(page.locator("#draft-state")).to_have_text("Draft saved")
     person.complaints[:] = [
-        one for one in person.complaints if "CONNECTION_REFUSED" not in one and "Failed to fetch" not in one
+        complaint
+        for complaint in person.complaints
+        if "CONNECTION_REFUSED" not in complaint and "Failed to fetch" not in complaint
     ]
 
 

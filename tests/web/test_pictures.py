@@ -99,8 +99,8 @@ async def test_nothing_is_no_picture():
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 async def test_large_pictures_of_every_mode_are_made_small(mode):
-    with Image.open(io.BytesIO(await pictures.decoder.decode(made((6300, 6300), "PNG", mode)))) as kept:
-        assert (kept.format, kept.size) == ("WEBP", (256, 256))
+    with Image.open(io.BytesIO(await pictures.decoder.decode(made((6300, 6300), "PNG", mode)))) as image:
+        assert (image.format, image.size) == ("WEBP", (256, 256))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -111,8 +111,8 @@ async def test_a_large_picture_is_turned_upright(kind):
     exif[0x0112] = 3  # by 180°
     file = io.BytesIO()
     image.save(file, kind, exif=exif.tobytes())
-    with Image.open(io.BytesIO(await pictures.decoder.decode(file.getvalue()))) as kept:
-        red, _, blue = kept.convert("RGB").getpixel((128, 20))
+    with Image.open(io.BytesIO(await pictures.decoder.decode(file.getvalue()))) as decoded:
+        red, _, blue = decoded.convert("RGB").getpixel((128, 20))
     assert red > 200
     assert blue < 100
 
@@ -129,5 +129,5 @@ async def test_another_user_does_not_wait_for_ones_many_uploads():
     for upload in uploads:
         upload.cancel()
     ended = await asyncio.gather(*uploads, return_exceptions=True)
-    assert sum(isinstance(one, Full) for one in ended) == 8
+    assert sum(isinstance(outcome, Full) for outcome in ended) == 8
     assert isinstance(ended[9], TooMany)

@@ -52,8 +52,8 @@ async def test_a_picture_is_made_small_shown_and_removed(person):
     assert answer.headers["content-type"] == "image/webp"
     content = await answer.body()
     assert b"where it was taken" not in content
-    with Image.open(io.BytesIO(content)) as kept:
-        assert (kept.format, kept.size, dict(kept.getexif())) == ("WEBP", (256, 256), {})
+    with Image.open(io.BytesIO(content)) as image:
+        assert (image.format, image.size, dict(image.getexif())) == ("WEBP", (256, 256), {})
     await page.get_by_role("button", name="Remove").click()
     await expect(page.get_by_text("Picture removed.")).to_be_visible()
     assert (await person.api("GET", "/api/me"))["icon_path"] is None
@@ -222,25 +222,31 @@ async def test_signing_out_everywhere_may_take_the_tokens_along(person, browser)
 
 
 async def test_an_account_is_taken_along_and_deleted(server, browser, person):
-    one = await arrive(server, browser, f"leaving{uuid4().hex[:6]}")
-    await one.make("webhook.received", "inbox.post", "To take along", reaction_parameters={"title": "hi"})
-    page = one.page
-    await one.go("/profile/data")
-    exported = await (await one.context.request.get(f"{server.url}/profile/export")).json()
+    leaver = await arrive(server, browser, f"leaving{uuid4().hex[:6]}")
+    await leaver.make("webhook.received", "inbox.post", "To take along", reaction_parameters={"title": "hi"})
+    page = leaver.page
+    await leaver.go("/profile/data")
+    exported = await (await leaver.context.request.get(f"{server.url}/profile/export")).json()
     assert [area["name"] for area in exported["areas"]] == ["To take along"]
-    for typed, password, status in (("somebody", PASSWORD, 422), (one.name, "wrong", 422), (one.name, PASSWORD, 303)):
+    for typed, password, status in (
+        ("somebody", PASSWORD, 422),
+        (leaver.name, "wrong", 422),
+        (leaver.name, PASSWORD, 303),
+    ):
         await page.get_by_label("Type your username").fill(typed)
         await page.get_by_label("Current password").fill(password)
         await page.get_by_role("button", name="Delete my account").first.click()
         await page.locator("#confirm").get_by_role("button", name="Delete my account").click()
         if status == 422:
             await expect(page.locator(".field-error")).to_have_count(1)
-            assert (await one.api("GET", "/api/me"))["username"] == one.name
+            assert (await leaver.api("GET", "/api/me"))["username"] == leaver.name
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    form = {"login": one.name, "password": PASSWORD}
-    answer = await one.context.request.post(f"{server.url}/api/auth/login", data=form, headers={"Origin": server.url})
+    form = {"login": leaver.name, "password": PASSWORD}
+    answer = await leaver.context.request.post(
+        f"{server.url}/api/auth/login", data=form, headers={"Origin": server.url}
+    )
     assert answer.status == 401
-    await one.context.close()
+    await leaver.context.close()
 
 
 async def test_nothing_is_cut_off_on_a_phone(person):

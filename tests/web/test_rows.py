@@ -20,9 +20,9 @@ from area.web.editor import rows
     ],
 )
 def test_a_simple_condition_is_lines(text, again):
-    found = rows.read(text)
-    assert found is not None
-    assert rows.write(found) == again
+    groups = rows.read(text)
+    assert groups is not None
+    assert rows.write(groups) == again
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def lines(draw):
     paths = st.sampled_from(["title", "author.name", "items[0].title", '["odd key"]', "in.x", "empty.not", "été"])
     texts = st.text(max_size=12) | st.sampled_from(["5", "-1.50", "007", "true", "TRUE", "null", '"', "\\n", "x and y"])
     patterns = st.sampled_from([r"^v\d+", 'say "hi"', "it's", r"\"\\", "a|b and c", r"^\s*$", "", '["]'])
-    made = []
+    written = []
     for number in range(draw(st.integers(1, 4))):
         operator = draw(st.sampled_from(rows.OPERATORS))
         value = "" if operator in rows.ALONE else draw(patterns if operator == "matches" else texts)
-        made.append(rows.Row(name=str(number), field=draw(paths), operator=operator, value=value))
-    return rows.Rows(joint=draw(st.sampled_from(["and", "or"])) if len(made) > 1 else "and", rows=made)
+        written.append(rows.Row(name=str(number), field=draw(paths), operator=operator, value=value))
+    return rows.Rows(joint=draw(st.sampled_from(["and", "or"])) if len(written) > 1 else "and", rows=written)
 
 
 @settings(deadline=None)
@@ -86,6 +86,6 @@ WORDS = [
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join))
 def test_lines_mean_what_the_text_means(text):
-    found = rows.read(text)
-    if found is not None:
-        assert condition.parse(rows.write(found)).tree == condition.parse(text).tree
+    groups = rows.read(text)
+    if groups is not None:
+        assert condition.parse(rows.write(groups)).tree == condition.parse(text).tree

@@ -139,7 +139,7 @@ async def test_one_run_opened_and_run_again(person):
     await page.get_by_role("button", name="Run with this data").click()
     await expect(page.locator(".beside").get_by_text("New 6")).to_be_visible()
     await over(person, area, 4)
-    titles = {one["title"] for one in (await person.api("GET", "/api/notices"))["items"]}
+    titles = {notice["title"] for notice in (await person.api("GET", "/api/notices"))["items"]}
     assert titles == {"Order 5", "New 5", "New 6"}
 
 
@@ -204,7 +204,7 @@ async def test_what_waits_is_cancelled_one_by_one_and_together(person):
     await page.locator("#confirm").get_by_role("button", name="Cancel runs").click()
     await expect(page.get_by_text("2 cancelled.")).to_be_visible()
     items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
-    assert {one["status"] for one in items} == {"cancelled"}
+    assert {run["status"] for run in items} == {"cancelled"}
 
 
 AGAIN = """
@@ -241,11 +241,11 @@ async def test_parameters_that_a_run_was_given_show_no_secret(person):
     await fire(person, area, {"id": 1})
     first = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"][0]["id"]
     await person.api("POST", f"/api/executions/{first}/cancel")
-    given = {"method": "POST", "url": CLOSED, "headers": "X-Api-Key: hidden-from-all"}
-    made = await person.api("POST", f"/api/executions/{first}/replay", {"parameters": given})
+    parameters = {"method": "POST", "url": CLOSED, "headers": "X-Api-Key: hidden-from-all"}
+    replay = await person.api("POST", f"/api/executions/{first}/replay", {"parameters": parameters})
     page = person.page
-    await person.go(f"/runs/{made['execution_id']}")
+    await person.go(f"/runs/{replay['execution_id']}")
     await expect(page.get_by_text("The parameters were set directly for this run.")).to_be_visible()
     await expect(page.locator(".beside").get_by_text("X-Api-Key: ••••••••")).to_be_visible()
     assert "hidden-from-all" not in await page.content()
-    await person.api("POST", f"/api/executions/{made['execution_id']}/cancel")
+    await person.api("POST", f"/api/executions/{replay['execution_id']}/cancel")

@@ -62,7 +62,9 @@ async def test_a_wrong_server_is_told_and_what_was_typed_stays(person):
     await expect(page.get_by_label("Password", exact=True)).to_have_value("")
     assert "do not show me" not in await page.content()
     assert (await person.api("GET", "/api/connections/mqtt"))["connected"] is False
-    person.complaints[:] = [one for one in person.complaints if "status of 422" not in one]  # as it was to be
+    person.complaints[:] = [
+        complaint for complaint in person.complaints if "status of 422" not in complaint
+    ]  # as it was to be
 
 
 async def test_a_connection_is_made_tested_and_forgotten(person):
@@ -143,8 +145,15 @@ async def test_another_account_is_added_under_a_name_and_removed(person):
         await expect(page.get_by_text("Attic connected.")).to_be_visible()
         await page.get_by_role("button", name="Test Attic").click()
         await expect(page.get_by_text("Attic works.")).to_be_visible()
-        views = [one for one in (await person.api("GET", "/api/connections"))["items"] if one["service"] == "mqtt"]
-        assert [(one["connection"], one["status"]) for one in views] == [(None, "works"), ("Attic", "works")]
+        views = [
+            connection
+            for connection in (await person.api("GET", "/api/connections"))["items"]
+            if connection["service"] == "mqtt"
+        ]
+        assert [(connection["connection"], connection["status"]) for connection in views] == [
+            (None, "works"),
+            ("Attic", "works"),
+        ]
 
 
 async def test_next_leads_nowhere_else(person):
@@ -155,8 +164,8 @@ async def test_next_leads_nowhere_else(person):
 async def test_every_component_has_its_place_in_the_help(person):
     for service in (await person.api("GET", "/api/services"))["items"]:
         await person.go(f"/help/{service['slug']}")
-        for one in service["actions"] + service["reactions"]:
-            await expect(person.page.locator(f"#{one['name']}")).to_have_count(1)
+        for component in service["actions"] + service["reactions"]:
+            await expect(person.page.locator(f"#{component['name']}")).to_have_count(1)
         ids = await person.page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
         assert len(ids) == len(set(ids))
     await person.go("/help")

@@ -61,7 +61,7 @@ async def test_areas_are_imported_from_a_file(person):
     bundle["areas"].append({**bundle["areas"][0], "name": "New"})
     page = person.page
     await person.go("/profile/data")
-    for content, said in (
+    for content, message in (
         (b"nothing of the kind", "This isn't an export of AREAs."),
         (b"a: &a [1]\nareas: *a", "This isn't an export of AREAs."),
         (b'{"areas": [{"name": "x"}]}', "areas.0.action"),
@@ -69,7 +69,7 @@ async def test_areas_are_imported_from_a_file(person):
         file = {"name": "areas.yaml", "mimeType": "application/yaml", "buffer": content}
         await page.get_by_label("File").set_input_files(file)
         await page.get_by_role("button", name="Import").click()
-        await expect(page.get_by_role("alert")).to_contain_text(said)
+        await expect(page.get_by_role("alert")).to_contain_text(message)
     content = yaml.safe_dump(orjson.loads(orjson.dumps(bundle))).encode()  # without aliases
     file = {"name": "areas.yaml", "mimeType": "application/yaml", "buffer": content}
     await page.get_by_label("File").set_input_files(file)
@@ -81,11 +81,11 @@ async def test_areas_are_imported_from_a_file(person):
 
 async def test_home_counts_and_shows_the_first_sixty(person):
     area = await person.make("webhook.received", "inbox.post", "Copy 0", reaction_parameters={"title": "x"})
-    one = {
+    payload = {
         "action": {"component": "webhook.received"},
         "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
     }
-    bundle = {"areas": [{"name": f"Copy {number}", **one} for number in range(1, 65)]}
+    bundle = {"areas": [{"name": f"Copy {number}", **payload} for number in range(1, 65)]}
     await person.api("POST", "/api/areas/import", bundle)
     page = person.page
     await person.go("/?order=name")
@@ -161,7 +161,9 @@ async def test_two_tabs_of_the_profile_lose_nothing(person, root):
     assert (me["timezone"], me["language"]) == ("Europe/Paris", "fr")
     entries = (await root.api("GET", "/api/admin/audit"))["items"]
     mine = [
-        one["detail"]["fields"] for one in entries if one["action"] == "account.changed" and one["user_id"] == me["id"]
+        entry["detail"]["fields"]
+        for entry in entries
+        if entry["action"] == "account.changed" and entry["user_id"] == me["id"]
     ]
     assert mine == [["language"], ["timezone"]], "what was not changed is not noted"
 

@@ -67,7 +67,7 @@ async def test_run_once_is_a_run(person):
     await page.get_by_role("button", name="Run once").click()
     await page.locator("#confirm").get_by_role("button", name="Run once").click()
     await expect(page.locator("#state .state")).to_have_text("OK")
-    titles = [one["title"] for one in (await person.api("GET", "/api/notices"))["items"]]
+    titles = [notice["title"] for notice in (await person.api("GET", "/api/notices"))["items"]]
     assert titles in ([f"Today is {today}"], [f"Today is {now().date()}"])
 
 
@@ -86,20 +86,20 @@ async def test_a_source_that_fails_has_no_failed_run(person):
 async def test_what_is_switched_off_is_named_and_not_run(person, root):
     area = await person.make("webhook.received", "http.request", reaction_parameters={"url": "https://example.org"})
     services = await root.api("GET", "/api/admin/services")
-    http = next(one for one in services["items"] if one["slug"] == "http")
+    http = next(service for service in services["items"] if service["slug"] == "http")
     await root.api("PATCH", f"/api/admin/services/{http['id']}", {"is_active": False})
     try:
         page = person.page
         await person.go(f"/areas/{area['id']}")
-        said = "“Send an HTTP request” of HTTP is switched off on this server."
-        await expect(page.locator("#state")).to_contain_text(said)
+        sentence = "“Send an HTTP request” of HTTP is switched off on this server."
+        await expect(page.locator("#state")).to_contain_text(sentence)
         await expect(page.locator("#state")).to_contain_text("or ask an administrator")
         await page.get_by_role("button", name="Run once").click()
         await page.locator("#confirm").get_by_role("button", name="Run once").click()
-        await expect(page.locator("main > .alert")).to_have_text(said)
+        await expect(page.locator("main > .alert")).to_have_text(sentence)
         await expect(page.locator("#area-runs .run")).to_have_count(0)
         refused = await person.api("POST", f"/api/areas/{area['id']}/run", {}, status=409)
-        assert refused["detail"] == said
+        assert refused["detail"] == sentence
         await person.api("PATCH", f"/api/areas/{area['id']}", {"is_active": False})
         await person.api("POST", f"/api/areas/{area['id']}/run", {}, status=409)
     finally:

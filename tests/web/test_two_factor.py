@@ -81,8 +81,10 @@ async def test_a_passkey_is_added_and_signs_in_alone_and_as_second_factor(local,
     await form.get_by_label("Your password").fill(PASSWORD)
     await form.get_by_role("button", name="Add a passkey").click()
     await expect(page.locator("#codes")).to_be_visible()
-    made = await reader.send("WebAuthn.getCredentials", {"authenticatorId": number})
-    assert [(one["isResidentCredential"], one["rpId"]) for one in made["credentials"]] == [(True, "localhost")]
+    stored = await reader.send("WebAuthn.getCredentials", {"authenticatorId": number})
+    assert [(credential["isResidentCredential"], credential["rpId"]) for credential in stored["credentials"]] == [
+        (True, "localhost")
+    ]
 
     await sign_out(page)
     await page.goto(f"{local.url}/sign-in?next=/profile")

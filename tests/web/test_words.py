@@ -49,18 +49,18 @@ def library() -> Service:
 def fill(path, **words):
     """Translate in the file what is given: texts by their first word."""
     text = path.read_text("utf-8")
-    for first, said in words.items():
+    for first, french in words.items():
         begin = text.index(f'msgid "{first}')
         at = text.index('msgstr ""', begin)
-        text = text[:at] + f'msgstr "{said}"' + text[at + len('msgstr ""') :]
+        text = text[:at] + f'msgstr "{french}"' + text[at + len('msgstr ""') :]
     path.write_text(text, "utf-8")
 
 
 def test_a_connector_is_collected_into_its_folder(tmp_path):
     service, path = library(), tmp_path / "fr.po"
     translate.update_in(service, tmp_path, "fr")
-    said = list(translate.offered(service))
-    assert said == [
+    sentences = list(translate.offered(service))
+    assert sentences == [
         "Library",
         "Books that come and go.",
         "A book comes",
@@ -70,7 +70,7 @@ def test_a_connector_is_collected_into_its_folder(tmp_path):
         "What is on its cover",
     ]
     waiting = list(translate.missing_in(service, tmp_path, "fr"))
-    assert len(waiting) == len(said) - 1, "the name may stay as it is"
+    assert len(waiting) == len(sentences) - 1, "the name may stay as it is"
     fill(path, Books="Des livres.", Max="Poids maximal")
     service.actions["book_comes"].title = "A book arrives"
     translate.update_in(service, tmp_path, "fr")
@@ -84,7 +84,7 @@ def test_a_connector_is_collected_into_its_folder(tmp_path):
         )
     )
     assert list(translate.missing_in(service, tmp_path, "fr")) == [
-        f"{said[3]!r}: `code` is not the same in the translation"
+        f"{sentences[3]!r}: `code` is not the same in the translation"
     ]
     path.write_text(text.replace("`tard`", "`late`"))
     assert not list(translate.missing_in(service, tmp_path, "fr"))
@@ -108,10 +108,10 @@ def test_a_package_without_translations_speaks_english(tmp_path):
 
 
 def test_the_command_writes_the_named_connector_only(tmp_path, capsys):
-    found = Registry()
-    found.add(library(), tmp_path)
+    loaded = Registry()
+    loaded.add(library(), tmp_path)
     before = (language.LOCALES / "fr.po").read_bytes()
-    translate.main(found, ["library"])
+    translate.main(loaded, ["library"])
     assert "6 of library wait" in capsys.readouterr().out
     assert (tmp_path / "fr.po").is_file()
     assert (language.LOCALES / "fr.po").read_bytes() == before
@@ -192,11 +192,13 @@ async def test_the_editor_in_french(server, browser, root):
 
 
 def test_templates_say_their_constants_as_gettext_would():
-    told = pages.environment("fr")
-    said = told.from_string("{{ _('Home') }} {{ _('%(name)s is on', name=x) }} {{ _(y) }} {{ asset('app.css') }}")
-    assert said.render(x="<b>", y="Home") == f"Accueil Activer &lt;b&gt; Accueil {asset('app.css')}"
-    assert "gettext" not in told.compile("{{ _('Home') }}", raw=True)
-    assert "Accueil" in told.compile("{{ _('Home') }}", raw=True)
+    environment = pages.environment("fr")
+    rendered = environment.from_string(
+        "{{ _('Home') }} {{ _('%(name)s is on', name=x) }} {{ _(y) }} {{ asset('app.css') }}"
+    )
+    assert rendered.render(x="<b>", y="Home") == f"Accueil Activer &lt;b&gt; Accueil {asset('app.css')}"
+    assert "gettext" not in environment.compile("{{ _('Home') }}", raw=True)
+    assert "Accueil" in environment.compile("{{ _('Home') }}", raw=True)
 
 
 async def test_services_and_help_in_french(server, browser, root):
@@ -204,7 +206,7 @@ async def test_services_and_help_in_french(server, browser, root):
     page = person.page
     await person.go("/services")
     names = await page.locator(".service-card h2").all_inner_texts()
-    assert names == sorted(names, key=lambda one: one.casefold().replace("é", "e"))
+    assert names == sorted(names, key=lambda name: name.casefold().replace("é", "e"))
     await page.get_by_role("searchbox").fill("meteo")
     await expect(page.locator(".service-card")).to_have_count(1)
     await expect(page.locator(".service-card")).to_contain_text("La température franchit un seuil")
@@ -228,9 +230,9 @@ async def test_the_editors_errors_in_french(server, browser, root):
     await page.locator("[name='r.delay']").evaluate("field => (field.closest('details').open = true)")
     await page.locator("[name='r.delay']").fill("8 heures 30")
     await page.get_by_role("button", name="Enregistrer", exact=True).click()
-    told = page.locator("#errors")
-    await expect(told).to_contain_text("Ce champ est obligatoire.")
-    text = (await told.inner_text()).replace("\u00a0", " ")
+    errors = page.locator("#errors")
+    await expect(errors).to_contain_text("Ce champ est obligatoire.")
+    text = (await errors.inner_text()).replace("\u00a0", " ")
     for english in ("required", "There is no", "no unit", "is no", "Write"):
         assert english not in text, text
     days = page.locator(".many")

@@ -88,10 +88,10 @@ async def test_a_zone_that_is_none_of_ours_is_left_out(server, browser):
     person = await sign_up(server, browser, "Europe/Paris")
     page = person.page
     await person.go("/profile")
-    made = await person.context.request.post(
+    answer = await person.context.request.post(
         f"{server.url}/profile/timezone", form={"timezone": "Mars/Olympus"}, headers={"Origin": server.url}
     )
-    assert "Choose your time zone in the list below." in await made.text()
+    assert "Choose your time zone in the list below." in await answer.text()
     assert (await person.api("GET", "/api/me"))["timezone"] == "Europe/Paris"
     await page.close()
     await person.context.close()
@@ -110,12 +110,12 @@ async def test_a_zone_that_is_none_of_ours_is_left_out(server, browser):
 def test_a_moment_is_told_in_the_readers_zone(lang, zone, text):
     at = datetime(2026, 11, 30, 15, 1, 1, tzinfo=UTC)
     assert local_time(at, lang, zone) == text
-    said = Sentence("%(error)s Next attempt at %(time)s.", error=Sentence("Timed out."), time=Moment(at))
-    assert said == "Timed out. Next attempt at 2026-11-30 15:01:01 UTC."
-    again = read(said.dumped())
-    assert again == said
+    sentence = Sentence("%(error)s Next attempt at %(time)s.", error=Sentence("Timed out."), time=Moment(at))
+    assert sentence == "Timed out. Next attempt at 2026-11-30 15:01:01 UTC."
+    again = read(sentence.dumped())
+    assert again == sentence
     assert again.translated(lang, zone).endswith(f"{text}.")
-    assert again.translated(lang, zone) == said.translated(lang, zone)
+    assert again.translated(lang, zone) == sentence.translated(lang, zone)
 
 
 def test_the_zone_of_a_city_of_two_words():

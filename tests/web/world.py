@@ -119,7 +119,7 @@ async def furnish(person: Person) -> World:
     await _send(person, filtered, {"level": "low", "text": "nothing"})
     await _send(person, filtered, {"level": "urgent", "text": "The cellar is under water"})
     for _ in range(600):
-        statuses = {one["id"]: one["status"] for one in (await person.api("GET", "/api/executions"))["items"]}
+        statuses = {run["id"]: run["status"] for run in (await person.api("GET", "/api/executions"))["items"]}
         if statuses.get(done) == "success" and statuses.get(failed) in ("pending", "failed"):
             break
         await asyncio.sleep(0.1)

@@ -39,8 +39,8 @@ async def stolen_session(stage: Stage) -> None:
     ):
         answer = await stage.request("POST", "/api/me/tokens", json_body=body, headers=headers)
         stage.table.is_so(stage.attack, f"a token {name} is refused", answer.status, answer.status in (401, 403, 422))
-    made = await owner.ask("POST", "/api/me/tokens", {"name": "old", "password": PASSWORD})
-    token = made.body.get("token", "") if made.status == 201 else ""
+    created = await owner.ask("POST", "/api/me/tokens", {"name": "old", "password": PASSWORD})
+    token = created.body.get("token", "") if created.status == 201 else ""
     answer = await owner.ask("POST", "/api/me/sign-out-everywhere", {"tokens": True})
     seen = await stage.request("GET", "/api/me", headers={"Authorization": f"Bearer {token}"})
     stage.table.is_so(
@@ -57,10 +57,12 @@ async def enumeration(stage: Stage) -> None:
         """The answers for the known address and for the other, and whether they are alike but for the address."""
         answers = []
         for address, body in zip(addresses, bodies, strict=True):
-            given = {"data" if form else "json_body": {"email": address} | body}
-            answers.append(await stage.request("POST", path, headers={"Origin": stage.area.url}, **given))
-        known, unknown = (str(one.body).replace(address, "") for one, address in zip(answers, addresses, strict=True))
-        statuses = [one.status for one in answers]
+            provided = {"data" if form else "json_body": {"email": address} | body}
+            answers.append(await stage.request("POST", path, headers={"Origin": stage.area.url}, **provided))
+        known, unknown = (
+            str(answer.body).replace(address, "") for answer, address in zip(answers, addresses, strict=True)
+        )
+        statuses = [answer.status for answer in answers]
         return statuses, statuses[0] == statuses[1] < 400 and known == unknown
 
     new = [{"username": f"somebody-{number}", "password": PASSWORD} for number in range(4)]
@@ -73,8 +75,8 @@ async def enumeration(stage: Stage) -> None:
     stage.table.is_so(stage.attack, "so it does for a name that is taken", seen, seen[0] == seen[1])
     await stage.until("select count(*) = 0 from outgoing_mail where sent_at is null", seconds=30)
     subjects = [str(message_from_bytes(stage.mail.to(address)[-1])["subject"]) for address in addresses]
-    told = subjects == ["You already have an account", "Finish signing up"]
-    stage.table.is_so(stage.attack, "only the mailbox's owner learns", subjects, told)
+    answer = subjects == ["You already have an account", "Finish signing up"]
+    stage.table.is_so(stage.attack, "only the mailbox's owner learns", subjects, answer)
     seen, alike = await both("/api/auth/password/forgot", {}, {})
     stage.table.is_so(stage.attack, "a reset answers both alike", seen, alike)
     for number in range(GUESSES):
@@ -118,12 +120,12 @@ async def exported_secrets(stage: Stage) -> None:
     """Secrets that a user wrote into a request's headers, address and query, in what they export."""
     headers = f"Authorization: Bearer {CANARY}-1\nX-Api-Key: {CANARY}-2"
     url = f"http://ann:{CANARY}-3@127.0.0.1:9/?api_key={CANARY}-4&q=1"
-    made = await stage.attacker.try_area("webhook.received", {}, "http.request", "secret", url=url, headers=headers)
-    if made.status != 201:
-        made = await stage.attacker.try_area(
+    created = await stage.attacker.try_area("webhook.received", {}, "http.request", "secret", url=url, headers=headers)
+    if created.status != 201:
+        created = await stage.attacker.try_area(
             "webhook.received", {}, "http.request", "secret", url="http://127.0.0.1:9/", headers=headers
         )
-    stage.table.is_so(stage.attack, "made or refused with a reason", made.status, made.status in (201, 422))
+    stage.table.is_so(stage.attack, "made or refused with a reason", created.status, created.status in (201, 422))
     exported = await stage.attacker.ask("GET", "/api/areas/export")
-    found = [n for n in range(1, 5) if f"{CANARY}-{n}" in str(exported.body)]
-    stage.table.is_so(stage.attack, "none of them is exported", f"found: {found}", not found)
+    results = [n for n in range(1, 5) if f"{CANARY}-{n}" in str(exported.body)]
+    stage.table.is_so(stage.attack, "none of them is exported", f"found: {results}", not results)

@@ -55,7 +55,7 @@ async def untrusted_proxy(stage: Stage) -> None:
     for number in range(GUESSES):
         headers = {"X-Forwarded-For": f"198.51.100.{number + 1}"}
         await stage.log_in(f"nobody-{number}", "wrong", headers=headers)
-    log = [one for one in stage.area.logged(least="warning") if "forwarded" in str(one).lower()]
+    log = [entry for entry in stage.area.logged(least="warning") if "forwarded" in str(entry).lower()]
     stage.table.is_so(stage.attack, "one log line says so", len(log), len(log) == 1)
     environment = os.environ | {"AREA_DATA_DIR": str(stage.area.data), "AREA_TRUSTED_PROXIES": "10.0.0.5"}
     environment |= {"AREA_PORT": str(stage.area.port), "COLUMNS": "200"}
@@ -123,14 +123,14 @@ async def small_faults(stage: Stage) -> None:
     mapped = {"url": "http://[::ffff:127.1]:80/", "path": "a"}
     answer = await stage.attacker.try_area("http.value_changed", mapped, "inbox.post", title="x")
     await asyncio.sleep(5)
-    bugs = [one for one in stage.area.logged() if "ValueError" in str(one)]
+    bugs = [entry for entry in stage.area.logged() if "ValueError" in str(entry)]
     stage.table.is_so(stage.attack, "a mapped address is no bug", answer.status, not bugs)
     hook = await stage.attacker.hook("inbox.post", title="{{body.n|number:2}}")
     sent = await stage.request(
         "POST", hook, data='{"n": "' + "9" * 5000 + '"}', headers={"Content-Type": "application/json"}
     )
     await asyncio.sleep(3)
-    bugs = [one for one in stage.area.logged() if "InvalidOperation" in str(one)]
+    bugs = [entry for entry in stage.area.logged() if "InvalidOperation" in str(entry)]
     stage.table.is_so(stage.attack, "a number of 5,000 digits is no bug", sent.status, not bugs)
     metrics = await stage.request("GET", "/metrics", headers={"Forwarded": "for=198.51.100.7"})
     stage.table.is_so(
@@ -141,11 +141,11 @@ async def small_faults(stage: Stage) -> None:
         stage.attack, "/metrics through a proxy (X-Real-IP)", metrics.status, metrics.status in (401, 403, 404)
     )
     token = {"Authorization": "", "Cookie": ""}
-    made = await stage.attacker.ask(
+    created = await stage.attacker.ask(
         "POST", "/api/me/tokens", {"name": "fair", "password": "a long sentence nobody guesses"}
     )
-    if made.status != 201:
-        made = await stage.attacker.ask("POST", "/api/me/tokens", {"name": "fair"})
-    token = {"Cookie": f"area_session={made.body['token']}"}
+    if created.status != 201:
+        created = await stage.attacker.ask("POST", "/api/me/tokens", {"name": "fair"})
+    token = {"Cookie": f"area_session={created.body['token']}"}
     answer = await stage.request("GET", "/api/me", headers=token)
     stage.table.is_so(stage.attack, "an API token is no cookie", answer.status, answer.status == 401)

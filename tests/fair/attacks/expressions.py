@@ -26,8 +26,8 @@ async def value_bomb(stage: Stage) -> None:
     """A poll of a 10 MB list whose path compares each element."""
     path = "length([?" + "||".join(["@>`0`"] * COMPARISONS) + "])"
     async with stage.watched(SECONDS, "hook", "timer"):
-        wanted = {"url": f"{stage.website}/list/1", "path": path}
-        await stage.attacker.area("http.value_changed", wanted, "inbox.post", title="{{value}}")
+        expected = {"url": f"{stage.website}/list/1", "path": path}
+        await stage.attacker.area("http.value_changed", expected, "inbox.post", title="{{value}}")
 
 
 @attack()

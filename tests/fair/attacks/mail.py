@@ -32,8 +32,8 @@ async def _notice(stage: Stage, person: Person, title: str) -> int:
 async def _mailed(stage: Stage, person: Person, title: str) -> float:
     begun = time.monotonic()
     while time.monotonic() - begun < NOTICE + 10:
-        if any(title in str(make_header(decode_header(str(message_from_bytes(one)["subject"]))))
-               for one in stage.mail.to(person.email)):  # fmt: skip
+        if any(title in str(make_header(decode_header(str(message_from_bytes(letter)["subject"]))))
+               for letter in stage.mail.to(person.email)):  # fmt: skip
             break
         await asyncio.sleep(0.5)
     return round(time.monotonic() - begun, 1)
@@ -94,7 +94,7 @@ async def encoded_words(stage: Stage) -> None:
         if len(stage.mail.mails) - before >= len(ENCODED):
             break
         await asyncio.sleep(0.1)
-    mails = [one.content for one in stage.mail.mails[before:]]
+    mails = [mail.content for mail in stage.mail.mails[before:]]
     stage.table.is_so(stage.attack, "all are sent", len(mails), len(mails) == len(ENCODED))
     for mail in mails:
         parsed = message_from_bytes(mail)

@@ -23,8 +23,8 @@ async def slow_polls(stage: Stage) -> None:
     """Three hundred polls of an address that answers after 28 seconds."""
     async with stage.watched(SLOW_POLLS_SECONDS, "hook", "timer") as watch:
         for number in range(SLOW_POLLS):
-            wanted = {"url": f"{stage.website}/slow/{number}", "path": "value"}
-            await stage.attacker.area("http.value_changed", wanted, "inbox.post", title="{{value}}")
+            expected = {"url": f"{stage.website}/slow/{number}", "path": "value"}
+            await stage.attacker.area("http.value_changed", expected, "inbox.post", title="{{value}}")
     looks = watch.during.polled
     stage.table.is_so(stage.attack, "the victim's poll of a minute is looked at", f"{len(looks)} looks", bool(looks))
 
@@ -104,8 +104,8 @@ async def _readers(stage: Stage, component: str, kind: str, count: int) -> None:
         for number in range(count):
             await stage.attacker.area(component, {"url": f"{stage.website}/{kind}/{number}"}, "inbox.post", title="x")
         await asyncio.sleep(3)
-        wanted = {"url": f"{stage.website}/small-{kind}"}
-        await stage.victim.area(component, wanted, "inbox.post", "own", title="x")
+        expected = {"url": f"{stage.website}/small-{kind}"}
+        await stage.victim.area(component, expected, "inbox.post", "own", title="x")
         took = await stage.until(LOOKED, seconds=75)
     stage.table.at_most(stage.attack, f"first look at the victim's {kind}, s", round(took, 1), FIRST_LOOK)
 
