@@ -140,9 +140,9 @@ CALENDARS: dict[str, list[tuple[str, str]]] = {
     "trailing-space": [("14:36", "E")],
 }
 NOTES = {
-    "rrule-interval-0": "1 of the calendar's events can't be read and were left out.",
-    "uid-changes": "The calendar gives its events other UIDs at each look. They are told apart by title and start.",
-    "no-uid": "Some events of the calendar have no UID. They are told apart by title and start.",
+    "rrule-interval-0": "1 event of the calendar can't be read and was left out.",
+    "uid-changes": "The calendar's event UIDs change each time. AREA tells events apart by title and start.",
+    "no-uid": "Some events of the calendar have no UID. AREA tells them apart by title and start.",
 }
 
 

@@ -6,6 +6,8 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from area.areas import views
+from area.engine import control
 from area.engine.sources.leases import _seen, _seen_json
 from area.sdk.dedupe import Seen
 
@@ -52,7 +54,7 @@ async def test_items_with_ids_that_change_run_once_each(state, user, world):
 
     async with TestServer(app, host="127.0.0.1") as server, worker(state):
         address = str(server.make_url("/feed"))
-        await make_area(state, user, "rss.new_item", action_parameters={"url": address}, text="{{title}}")
+        area = await make_area(state, user, "rss.new_item", action_parameters={"url": address}, text="{{title}}")
         await until(lambda: rows(state, "select from sources where seen is not null"))
         await look()
         feed.titles.insert(0, "c")
@@ -62,4 +64,8 @@ async def test_items_with_ids_that_change_run_once_each(state, user, world):
         await look()
     assert [text for _, text in world.sent] == ["c"]
     (source,) = await rows(state, "select note from sources")
-    assert "other IDs at each look" in source["note"]
+    assert "item IDs change each time" in source["note"]
+    async with state.database.transaction() as session:
+        (view,) = await views.load(session, control.scope(state), [area.id])
+    assert view.note is not None
+    assert view.note.translated("fr").startswith("Les identifiants des articles du flux changent à chaque fois.")

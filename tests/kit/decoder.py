@@ -13,6 +13,8 @@ def decode(content, what="count", path=""):
             return content
         case "refuse":
             raise Unreadable("It is no picture: “é”.")
+        case "limit":
+            raise Unreadable("The calendar has more than %(number)s events in a day.", number=1000)
         case "break":
             raise ZeroDivisionError
         case "spin":

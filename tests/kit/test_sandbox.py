@@ -12,6 +12,7 @@ import pytest
 from area.kit import sandbox
 from area.kit.fair import Fair
 from area.kit.sandbox import DecodeError, Decoder
+from area.kit.sentences import Sentence
 
 FULL = "Too much at once."
 
@@ -38,6 +39,9 @@ async def test_a_decoder_says_why_it_refuses():
     with pytest.raises(DecodeError, match=r"^It is no picture: “é”\.$") as failed:
         await decoder.decode(b"abc", what="refuse")
     assert failed.value.reason == "unreadable"
+    with pytest.raises(DecodeError, match=r"^The calendar has more than 1,000 events in a day\.$") as failed:
+        await decoder.decode(b"abc", what="limit")
+    assert Sentence(str(failed.value)).translated("fr").startswith("Le calendrier a plus de 1")
 
 
 async def test_one_that_computes_too_long_is_ended_and_the_loop_stays_free():

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from area.kit.problems import Invalid, NotFound
 from area.kit.refusals import refused
-from area.kit.sentences import Number, Sentence, SentenceError, changed, counted, gettext, read
+from area.kit.sentences import Number, Sentence, SentenceError, changed, counted, gettext, joined, read
 
 INNER = Sentence("%(host)s refused the connection.", host="example.org")
 OUTER = Sentence("Gave up after %(number)s attempts. Last error: %(error)s", number=Number(8), error=INNER)
@@ -67,6 +67,13 @@ def test_numbers_and_plurals():
     assert counted(*forms, 2) == "String should have at least 2 characters"
     assert counted(*forms, 1).translated("fr").endswith("1 caractère")
     assert read(counted(*forms, 2).dumped()).translated("fr").endswith("2 caractères")
+
+
+def test_sentences_are_joined():
+    note = joined(["", OUTER, counted("%(number)s item", "%(number)s items", 2)])
+    assert note == f"{OUTER} 2 items"
+    assert note.translated("fr").startswith(FRENCH)
+    assert joined(["", ""]) == joined([]) == ""
 
 
 def test_secrets_are_hidden_in_what_was_filled_in():

@@ -83,7 +83,7 @@ class AreaOut(BaseModel):
     state: State
     reason: Sentence | None
     fails: Literal["action", "reaction"] | None
-    note: str | None
+    note: Sentence | None
     waits_for: str | None
     last_checked_at: datetime | None
     next_due_at: datetime | None
@@ -93,7 +93,7 @@ AREAS = text("""
 select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active,
        a.created_at, a.updated_at, a.last_triggered_at, a.triggered_count,
        t.token, t.secret, t.when_off, s.checked_at, s.due_at, s.failing_since, s.last_error,
-       s.note,
+       s.note, case when s.note is not null then s.state -> 'note_parts' end as note_said,
        s.said as source_said, h.switched_off_at, h.reason, h.said as health_said, h.failures,
        coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
        ca.is_active and sa.is_active as action_available, cr.is_active and sr.is_active as reaction_available,
@@ -114,7 +114,7 @@ left join lateral (
 left join execution_jobs j on j.execution_id = n.id and j.reason = 'retry' and j.due_at > now()
 left join execution_records r on r.execution_id = j.execution_id
 where a.id = any(:ids)
-""").columns(last_triggered_at=UtcDateTime, source_said=JSONB, health_said=JSONB, retry_said=JSONB)
+""").columns(last_triggered_at=UtcDateTime, source_said=JSONB, note_said=JSONB, health_said=JSONB, retry_said=JSONB)
 
 
 async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
@@ -189,7 +189,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         state=state,
         reason=reason,
         fails=("action" if area.failing_since else "reaction") if state == "failing" else None,
-        note=area.note if area.is_active else None,
+        note=from_parts(area.note_said, area.note) if area.is_active else None,
         waits_for=waits_for[0].slug if waits_for and state == "waiting_for_connection" else None,
         last_checked_at=area.checked_at,
         next_due_at=area.due_at if area.is_active and not area.token and not _listens(scope.registry, keys) else None,

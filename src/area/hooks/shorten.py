@@ -24,7 +24,7 @@ def decode(content: bytes, *, most: int) -> bytes:
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"The body isn't valid JSON: {error}.") from error
+        raise Unreadable("The body isn't valid JSON: %(error)s.", error=str(error)) from error
     if not isinstance(value, dict):
         raise Unreadable("The body isn't a JSON object.")
     notes: list[dict[str, Any]] = []

@@ -22,6 +22,7 @@ import orjson
 import structlog
 
 from area.kit.fair import Fair
+from area.kit.sentences import read
 from area.kit.zygote import LENGTH, NO_MEMORY, STATUS, Order
 
 log = structlog.get_logger(__name__)
@@ -89,7 +90,7 @@ class Decoder:
         if code == 0 and kind == b"J":
             return orjson.loads(payload)
         if code == 0:
-            raise DecodeError("unreadable", payload.decode())
+            raise DecodeError("unreadable", read(orjson.loads(payload)) or "")
         raise DecodeError(
             _reason(code), payload.decode("ascii", "replace")[:100] if kind == b"X" else f"exit code {code}"
         )

@@ -6,7 +6,7 @@ gettext), and the values, which may be sentences themselves.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -131,6 +131,14 @@ class Sentence(str):
 def counted(singular: str, plural: str, number: int, /, **values: object) -> Sentence:
     """A sentence about a `%(number)s` of things."""
     return Sentence.made(singular, plural, {"number": Number(number), **values})
+
+
+def joined(sentences: Iterable[str]) -> Sentence:
+    """Sentences after each other, without empty ones."""
+    text = Sentence()
+    for sentence in filter(None, sentences):
+        text = Sentence("%(first)s %(second)s", first=text, second=sentence) if text else Sentence(sentence)
+    return text
 
 
 class SentenceError(Exception):

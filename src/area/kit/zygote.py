@@ -44,7 +44,15 @@ class Order(TypedDict):
 
 
 class Unreadable(Exception):
-    """The file can't be used. The message says why, for its sender."""
+    """The file can't be used. The message says why, for its sender: an English sentence whose `%(name)s` are filled in
+    from `values`.
+    """
+
+    def __init__(self, message: str, /, **values: str | int) -> None:
+        grouped = {name: f"{value:,}" if isinstance(value, int) else value for name, value in values.items()}
+        super().__init__(message % grouped if values else message)
+        self.key = message
+        self.values = values
 
 
 class TooLong(Exception):
@@ -171,7 +179,7 @@ def _work(decode: Decode, order: Order, work: socket.socket) -> None:
             result = decode(content, **options)
             kind, answer = (b"B", result) if isinstance(result, bytes) else (b"J", _json(result))
         except Unreadable as error:
-            kind, answer = b"U", str(error).encode(errors="replace")
+            kind, answer = b"U", _json({"key": error.key, "values": error.values})
         work.sendall(kind + answer)
         code = 0
     except MemoryError:

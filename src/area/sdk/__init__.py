@@ -4,7 +4,7 @@
 
 from area.kit.clock import now
 from area.kit.net import Blocked, Guard
-from area.kit.sentences import Sentence
+from area.kit.sentences import Number, Sentence, counted
 from area.sdk.answers import Made, Output, composed, fill_template, lookup, output
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
@@ -57,6 +57,7 @@ __all__ = [
     "Inbound",
     "Made",
     "Nothing",
+    "Number",
     "OAuth2",
     "Option",
     "Output",
@@ -84,6 +85,7 @@ __all__ = [
     "address_token",
     "bearer_jwt",
     "composed",
+    "counted",
     "daily",
     "entered",
     "explain",

@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 import structlog
 
 from area.kit.net import Guard
+from area.kit.sentences import joined
 from area.sdk.http import Http
 
 LONGEST_NOTE = 500  # characters
@@ -95,17 +96,21 @@ class Context:
     save: Callable[[], Awaitable[None]] = _nothing_to_save
     log: Any = field(default_factory=structlog.get_logger)
 
-    def note(self, text: str) -> None:
-        """In a trigger: tell the AREA's owner what this look left out or can't tell apart. An empty text takes it back.
+    def note(self, *sentences: str) -> None:
+        """In a trigger: tell the AREA's owner what this check left out or can't tell apart. Without a sentence, or with
+        empty ones, the previous note is removed.
 
-        It is kept in `state` and shown with the AREA. What stops a look altogether is raised instead.
+        The note is stored in `state` and shown with the AREA. Raise an error instead if the check can't continue.
         """
-        if text and text != self.state.get("note"):
-            self.log.warning("trigger.note", note=text)
-        if text:
-            self.state["note"] = text[:LONGEST_NOTE]
-        else:
-            self.state.pop("note", None)
+        note = joined(sentences)
+        if note and note != self.state.get("note"):
+            self.log.warning("trigger.note", note=note)
+        self.state.pop("note", None)
+        self.state.pop("note_parts", None)
+        if len(note) > LONGEST_NOTE:
+            self.state["note"] = note[:LONGEST_NOTE]
+        elif note:
+            self.state.update(note=str.__str__(note), note_parts=note.dumped())
 
     def uuid(self, purpose: str = "") -> str:
         """A UUID (RFC 9562, version 5) that is the same for every attempt of one execution, and different for each

@@ -27,7 +27,7 @@ SOURCES = Path(__file__).parents[1]
 UNSPOKEN = frozenset(
     {"cli", "connectors", "migrations", "testing"}
 )  # for terminals, with words of their own, and for developers
-PYTHON = [("**.py", "python")]
+PYTHON = [("**/test_*.py", "ignore"), ("**.py", "python")]
 METHODS = [*PYTHON, ("**.html", "jinja2")]
 OPTIONS = {"**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
 PAGES = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
@@ -39,7 +39,11 @@ KEYWORDS = {
     "Fair": (2,),
 }
 # what connectors say of parameters and runs; names and descriptions are in their own files
-CONNECTORS = {"Sentence": None, "counted": (1, 2), **dict.fromkeys(("ValueError", "Permanent", "Retry"), (1,))}
+CONNECTORS = {
+    "Sentence": None,
+    "counted": (1, 2),
+    **dict.fromkeys(("AuthExpired", "Partial", "Permanent", "Refused", "Retry", "Unreadable", "ValueError"), (1,)),
+}
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
@@ -60,12 +64,10 @@ def sentences() -> Catalog:
     ):
         if not isinstance(message, str) or not re.fullmatch(r"[a-z_.]*", message):  # else it is the name of a field
             found.add(message)
-    # what begins or ends otherwise is a piece of an f-string
     for _file, _line, message, _comments, _context in extract_from_dir(
-        str(SOURCES / "connectors"), PYTHON, {}, CONNECTORS, comment_tags=()
+        str(SOURCES / "connectors"), PYTHON, {}, CONNECTORS, comment_tags=(), directory_filter=_spoken
     ):
-        if isinstance(message, str) and message[:1] == message[:1].upper() and message.endswith("."):
-            found.add(message)
+        found.add(message)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
         found.add(kind.default)

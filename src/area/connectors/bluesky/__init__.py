@@ -19,6 +19,7 @@ from area.sdk import (
     Events,
     Output,
     Permanent,
+    Sentence,
     Service,
     composed,
     lookup,
@@ -47,7 +48,9 @@ async def works(ctx: Context, login: Any) -> Account:
     try:
         session = await begin(ctx)
     except AuthExpired as error:
-        raise Permanent(f"{login.server} rejected this handle and app password. {error}") from error
+        raise Permanent(
+            Sentence("%(server)s rejected this handle and app password. %(error)s", server=login.server, error=error)
+        ) from error
     return Account(session.did, session.handle)
 
 
@@ -247,7 +250,9 @@ async def _blob(ctx: Context, picture: str, largest: int) -> Any:
     fetched = await ctx.http.anonymous.call("GET", picture, max_bytes=largest)
     kind = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("image/"):
-        raise Permanent(f"{picture} is not a picture: its type is {kind or 'not given'}.")
+        raise Permanent(
+            Sentence("%(url)s is not a picture: its type is %(kind)s.", url=picture, kind=kind or Sentence("unknown"))
+        )
     # https://docs.bsky.app/docs/api/com-atproto-repo-upload-blob
     headers = {"Content-Type": kind}
     uploaded = await call(ctx, "POST", "com.atproto.repo.uploadBlob", body=fetched.body, headers=headers)
@@ -282,12 +287,12 @@ async def _found(ctx: Context, post: str) -> Any:
     """A post by its URI or its URL in the app."""
     parts = re.fullmatch(r"(?:at:/|https://[^/]+/profile)/([^/]+)/(?:app\.bsky\.feed\.)?post/([^/?#]+)", post.strip())
     if parts is None:
-        raise Permanent(f"{post} is not the URI or URL of a post.")
+        raise Permanent(Sentence("%(post)s is not the URI or URL of a post.", post=post))
     uri = f"at://{await _did(ctx, parts[1])}/app.bsky.feed.post/{parts[2]}"
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-posts
     posts = (await call(ctx, "GET", "app.bsky.feed.getPosts", params={"uris": uri}))["posts"]
     if not posts:
-        raise Permanent(f"The post {post} doesn't exist, or you can't see it.")
+        raise Permanent(Sentence("The post %(post)s doesn't exist, or you can't see it.", post=post))
     return posts[0]
 
 

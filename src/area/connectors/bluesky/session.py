@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from area.sdk import AuthExpired, Context, Response
+from area.sdk import AuthExpired, Context, Response, Sentence
 
 MOST = 1000  # sessions that are kept
 
@@ -31,7 +31,11 @@ _locks: dict[str, asyncio.Lock] = {}
 def refusal(response: Response, body: Mapping[str, Any]) -> Over | None:
     """A 400 or 401 by its error name: https://atproto.com/specs/xrpc#error-responses."""
     if response.status in (400, 401) and body.get("error") in ("ExpiredToken", "InvalidToken"):
-        return Over(f"{response.host} no longer takes the session: {response.excerpt()}. Connect it again.")
+        return Over(
+            Sentence(
+                "%(host)s ended the session: %(said)s. Connect it again.", host=response.host, said=response.excerpt()
+            )
+        )
     return None
 
 

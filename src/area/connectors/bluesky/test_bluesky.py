@@ -312,7 +312,7 @@ async def test_a_session_is_refreshed_once_and_begun_anew_when_that_is_over(vend
     await look()
     assert [one.route for one in vendor.asked if one.method == "POST"][2:] == [REFRESH, CREATE]
     vendor.on("GET", FEED, EXPIRED)
-    with pytest.raises(AuthExpired, match="no longer takes the session"):
+    with pytest.raises(AuthExpired, match="ended the session"):
         await look()
 
 

@@ -6,7 +6,21 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, HttpUrl
 
-from area.sdk import Context, Event, Events, Output, Reader, Response, Retry, Service, ZoneName, output, param
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Output,
+    Reader,
+    Response,
+    Retry,
+    Sentence,
+    Service,
+    ZoneName,
+    counted,
+    output,
+    param,
+)
 from area.sdk.decoding import charset_in
 from area.sdk.keys import Login, credentials
 
@@ -134,7 +148,7 @@ async def _fetch(ctx: Context, params: Calendar, since: datetime, now: datetime,
     ctx.state.clear()
     ctx.state.update(state)
     if response is not None:
-        ctx.note(_note(skipped, nameless, renamed=_renamed(known, coming)))
+        ctx.note(*_notes(skipped, nameless, renamed=_renamed(known, coming)))
     return coming
 
 
@@ -155,16 +169,24 @@ def _renamed(known: list[Coming], coming: list[Coming]) -> bool:
     return bool(same) and not any(same)
 
 
-def _note(skipped: int, nameless: int, *, renamed: bool) -> str:
+def _notes(skipped: int, nameless: int, *, renamed: bool) -> list[Sentence]:
     """What the owner should know about the calendar."""
     notes = []
     if skipped:
-        notes.append(f"{skipped} of the calendar's events can't be read and were left out.")
+        notes.append(
+            counted(
+                "%(number)s event of the calendar can't be read and was left out.",
+                "%(number)s events of the calendar can't be read and were left out.",
+                skipped,
+            )
+        )
     if nameless:
-        notes.append("Some events of the calendar have no UID. They are told apart by title and start.")
+        notes.append(Sentence("Some events of the calendar have no UID. AREA tells them apart by title and start."))
     elif renamed:
-        notes.append("The calendar gives its events other UIDs at each look. They are told apart by title and start.")
-    return " ".join(notes)
+        notes.append(
+            Sentence("The calendar's event UIDs change each time. AREA tells events apart by title and start.")
+        )
+    return notes
 
 
 def _moment(text: Any) -> datetime | None:

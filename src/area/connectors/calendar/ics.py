@@ -158,7 +158,7 @@ def _event(block: _Block) -> Component:
     event: Any = Event.from_ical("\r\n".join(["BEGIN:VEVENT", *block.lines, "END:VEVENT", ""]).encode())
     broken = {name.upper() for name, _ in event.errors}
     if broken & {"DTSTART", "RRULE", "RECURRENCE-ID"} or "DTSTART" not in event:
-        raise ValueError("its start or its rule can't be read")
+        raise ValueError(broken)
     for name in broken:
         event.pop(name, None)
     start = _in_zone(event, "DTSTART")
@@ -172,7 +172,7 @@ def _event(block: _Block) -> Component:
             _in_zone(event, name)
     for rule in _each(event.get("RRULE")):
         if any(int(interval) < 1 for interval in _each(rule.get("INTERVAL"))):
-            raise ValueError("its rule has no interval")
+            raise ValueError(rule)
         until = next(iter(_each(rule.get("UNTIL"))), None)
         if isinstance(start, datetime) and isinstance(until, date) and not isinstance(until, datetime):
             last = datetime.combine(until, time(23, 59, 59), tzinfo=start.tzinfo)
@@ -251,7 +251,7 @@ def _between(
             continue
         occurrences += [each._replace(former=formers[uid]) for each in some if first <= each.start <= last]
         if len(occurrences) > MOST:
-            raise Unreadable(f"The calendar has more than {MOST:,} events in a day.")
+            raise Unreadable("The calendar has more than %(number)s events in a day.", number=MOST)
     return occurrences, skipped
 
 
@@ -313,7 +313,9 @@ def _relevant(text: str, first: date, last: date) -> tuple[dict[str, _Block], li
         kept.append(_Block("VEVENT", lines, former))
         count += sum(1 if name_of(line) in TEXTS else 1 + line.count(",") for line in lines)
         if count > MOST_LINES:
-            raise Unreadable(f"The calendar has more than {MOST_LINES:,} lines of recurring or upcoming events.")
+            raise Unreadable(
+                "The calendar has more than %(number)s lines of recurring or upcoming events.", number=MOST_LINES
+            )
     return zones, kept, skipped
 
 
@@ -343,7 +345,7 @@ def _blocks(text: str) -> Iterator[_Block | None]:
                 lines.append(line[:LONGEST_TEXT] if name in TEXTS else line)
                 names.add(name)
     if kind:
-        raise Unreadable(f"The calendar is incomplete: it ends inside a {kind}.")
+        raise Unreadable("The calendar is incomplete: it ends inside a %(kind)s.", kind=kind)
 
 
 def _matters(event: list[str], first: str, last: str) -> bool:

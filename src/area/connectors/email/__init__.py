@@ -24,6 +24,7 @@ from area.sdk import (
     Partial,
     Permanent,
     Retry,
+    Sentence,
     Service,
     now,
     output,
@@ -81,7 +82,7 @@ class Account(BaseModel):
             return Server(protocol, self.imap_host, self.imap_port, self.imap_security)
         if protocol == "SMTP" and self.smtp_host:
             return Server(protocol, self.smtp_host, self.smtp_port, self.smtp_security)
-        raise Permanent(f"The e-mail connection has no {protocol} server. Add one.")
+        raise Permanent(Sentence("The e-mail connection has no %(protocol)s server. Add one.", protocol=protocol))
 
     @property
     def secret(self) -> str:
@@ -213,17 +214,21 @@ async def reply_to_email(
         head = await filing.head(mailbox, folder, message_id)
     own = str(account.from_address).lower()
     if (head("auto-submitted").lower() or "no") != "no" or head("precedence").lower() in ("bulk", "junk", "list"):
-        raise _unanswered("A program or a list sent this e-mail")  # RFC 3834 §2
+        raise _unanswered(
+            Sentence("A program or a mailing list sent this e-mail, so AREA doesn't reply to it.")
+        )  # RFC 3834 §2
     try:
         to = written(head("reply-to") or head("from"))
         if to.lower() == own or not to:
-            raise _unanswered("This e-mail is from your own address, or from none")
+            raise _unanswered(
+                Sentence("This e-mail is from your own address, or from no address, so AREA doesn't reply to it.")
+            )
         others = [
             box for box in mailboxes(written(f"{head('to')}, {head('cc')}")) if to_all and box.address.lower() != own
         ]
         letter = Letter(to=to, cc=addresses([asdict(box) for box in others]), text=text)
     except ValueError as error:
-        raise Permanent(f"Can't reply to this e-mail: {error}") from error
+        raise Permanent(Sentence("Can't reply to this e-mail: %(error)s", error=error)) from error
     subject = decoded(head("subject"))
     letter.subject = subject if subject[:3].lower() == "re:" else f"Re: {subject}"
     references = f"{mime.message_ids(head('references'))} {mime.message_ids(message_id)}".strip()
@@ -231,10 +236,10 @@ async def reply_to_email(
     return await _send(ctx, letter, **{name: value for name, value in thread.items() if value})
 
 
-def _unanswered(why: str) -> Partial:
+def _unanswered(reason: str) -> Partial:
     """The error that does not switch an AREA off that replies to all mail."""
     nothing = Sent(message_id="", accepted=[], refused=[])
-    return Partial(f"{why}, so AREA doesn't reply to it.", result=nothing, state={})
+    return Partial(reason, result=nothing, state={})
 
 
 async def _send(ctx: Context, params: Letter, **headers: str) -> Sent:
@@ -255,7 +260,11 @@ async def _send(ctx: Context, params: Letter, **headers: str) -> Sent:
         async with smtp.connected(ctx.guard, server, account.login, account.secret) as client:
             await smtp.deliver(client, message, sender, delivery)
         if delivery.later:  # RFC 5321 §4.5.4.1
-            raise Retry(f"{server} temporarily refused recipients. {delivery.summary()}")
+            raise Retry(
+                Sentence(
+                    "%(server)s temporarily refused recipients. %(reasons)s", server=server, reasons=delivery.summary()
+                )
+            )
     except Retry as error:
         state = {"message_id": own, "accepted": delivery.accepted, "refused": delivery.refused}
         error.state = {"run": ctx.idempotency_key, **state} if delivery.accepted or delivery.refused else {}
@@ -271,9 +280,15 @@ async def _send(ctx: Context, params: Letter, **headers: str) -> Sent:
     )
     if sent.refused and sent.accepted:
         state = {"message_id": own, "accepted": delivery.accepted}
-        raise Partial(f"{server} refused some recipients. {delivery.summary()}", result=sent, state=state)
+        raise Partial(
+            Sentence("%(server)s refused some recipients. %(reasons)s", server=server, reasons=delivery.summary()),
+            result=sent,
+            state=state,
+        )
     if sent.refused:
-        raise Permanent(f"{server} refused every recipient. {delivery.summary()}")
+        raise Permanent(
+            Sentence("%(server)s refused every recipient. %(reasons)s", server=server, reasons=delivery.summary())
+        )
     return sent
 
 

@@ -8,7 +8,7 @@ from imap_tools.utils import encode_folder
 
 from area.connectors.email.imap import Mailbox
 from area.connectors.email.message import header
-from area.sdk import Permanent
+from area.sdk import Permanent, Sentence
 
 MOST = 20  # mails of one Message-ID that are looked at
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,900}")
@@ -59,7 +59,11 @@ async def _known(mailbox: Mailbox, folder: str, message_id: str, *, readonly: bo
 
 
 def _missing(folder: str) -> Permanent:
-    return Permanent(f"The folder {folder!r} has no e-mail with this Message-ID. Has it been moved or deleted?")
+    return Permanent(
+        Sentence(
+            'The folder "%(folder)s" has no e-mail with this Message-ID. Has it been moved or deleted?', folder=folder
+        )
+    )
 
 
 async def _find(mailbox: Mailbox, folder: str, message_id: str, *, readonly: bool = False) -> str | None:

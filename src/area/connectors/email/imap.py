@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from area.connectors.email.message import Mail, header, read
 from area.connectors.email.server import TIMEOUT, Server, words
-from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, Sentence, tls_context
 from area.sdk.credentials import CONTROL
 from area.sdk.sockets import Fair, Full
 
@@ -166,7 +166,11 @@ class Mailbox:
         self._sock.settimeout(TIMEOUT)
         self._box = await self._run(_MailBox, self._sock, self._server)
         if self._server.security == "none" and "LOGINDISABLED" in self._box.client.capabilities:
-            raise Permanent(f"{self._server} takes no password without encryption. Choose starttls, or tls.")
+            raise Permanent(
+                Sentence(
+                    "%(server)s requires encryption. Choose starttls or tls as its encryption.", server=self._server
+                )
+            )
         plain = (login + password).isascii()
         try:
             await self._run(self._box.login if plain else self._box.login_utf8, login, password, None)
@@ -175,8 +179,17 @@ class Mailbox:
         except (MailboxLoginError, imaplib.IMAP4.error) as error:
             said = words(error.command_result[1][0] if isinstance(error, MailboxLoginError) else error)
             if any(code in said for code in _FOR_NOW):
-                raise Retry(f"{self._server} is not accepting sign-ins right now: {said}") from error
-            raise AuthExpired(f"{self._server} rejected the sign-in of {login}: {said}") from error
+                raise Retry(
+                    Sentence("%(server)s isn't accepting sign-ins right now: %(said)s", server=self._server, said=said)
+                ) from error
+            raise AuthExpired(
+                Sentence(
+                    "%(server)s rejected the sign-in of %(login)s: %(said)s",
+                    server=self._server,
+                    login=login,
+                    said=said,
+                )
+            ) from error
         _, capabilities = await self._run(self._box.client.capability)
         self._capabilities = set(capabilities[0].decode("ascii", "replace").upper().split())
 
@@ -201,7 +214,14 @@ class Mailbox:
         client.untagged_responses.clear()
         status, data = await self._run(client.uid, command, *arguments)
         if status != "OK":
-            raise Permanent(f"{self._server} refused to {command.lower()} an e-mail: {words(data[0])}")
+            raise Permanent(
+                Sentence(
+                    "%(server)s refused the command %(command)s: %(said)s",
+                    server=self._server,
+                    command=command,
+                    said=words(data[0]),
+                )
+            )
         return list(data)
 
     async def select(self, folder: str, *, readonly: bool = False) -> None:
@@ -210,12 +230,21 @@ class Mailbox:
         try:
             _, (mails, *_) = await self._run(box.folder.set, folder, readonly)
         except imaplib.IMAP4.readonly as error:
-            raise Permanent(f"{self._server} lets you only read the folder {folder!r}.") from error
+            raise Permanent(
+                Sentence('%(server)s only lets you read the folder "%(folder)s".', server=self._server, folder=folder)
+            ) from error
         except MailboxFolderSelectError as error:
             said = words(error.command_result[1][0])
             named = [name for name in await self.folders() if re.split(r"[./]", name)[-1] == folder]
-            hint = f" Did you mean {named[0]!r}?" if named else ""
-            raise Permanent(f"{self._server} can't open the folder {folder!r}: {said}{hint}") from error
+            sentence = Sentence(
+                '%(server)s can\'t open the folder "%(folder)s": %(said)s.',
+                server=self._server,
+                folder=folder,
+                said=said.rstrip("."),
+            )
+            if named:
+                sentence = Sentence('%(error)s Did you mean "%(folder)s"?', error=sentence, folder=named[0])
+            raise Permanent(sentence) from error
         self._folder, self._mails = folder, int(mails or 0)
 
     async def folders(self) -> list[str]:
@@ -259,7 +288,14 @@ class Mailbox:
         parts = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{MAX_FETCH}>)"
         status, data = await self._run(box.client.uid, "FETCH", str(uid), parts)
         if status != "OK":
-            raise Unfetchable(f"{self._server} couldn't return e-mail {uid}: {words(data[0])}")
+            raise Unfetchable(
+                Sentence(
+                    "%(server)s couldn't return e-mail %(uid)s: %(said)s",
+                    server=self._server,
+                    uid=uid,
+                    said=words(data[0]),
+                )
+            )
         for place, item in enumerate(data):
             if not isinstance(item, tuple):
                 continue
@@ -348,9 +384,12 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
     except Full as error:
         raise Retry(str(error)) from error
     except UnexpectedCommandStatusError as error:
-        raise Retry(f"{server} refused a command: {words(error.command_result[1][0])}") from error
+        said = words(error.command_result[1][0])
+        raise Retry(Sentence("%(server)s refused a command: %(said)s", server=server, said=said)) from error
     except (imaplib.IMAP4.error, ImapToolsError) as error:
-        raise Retry(f"{server} sent an invalid response: {words(error)}") from error
+        raise Retry(
+            Sentence("%(server)s sent an invalid response: %(said)s", server=server, said=words(error))
+        ) from error
     except OSError as error:
         raise server.explain(error) from error
     finally:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from area.sdk import Blocked, ConnectorError, Guard, Permanent, explain
+from area.sdk import Blocked, ConnectorError, Guard, Permanent, Sentence, explain
 
 Security = Literal["tls", "starttls", "none"]
 
@@ -28,7 +28,9 @@ class Server:
 
     @override
     def __str__(self) -> str:
-        return f"The {self.protocol} server {self.host}:{self.port}"
+        return Sentence(
+            "The %(protocol)s server %(address)s", protocol=self.protocol, address=f"{self.host}:{self.port}"
+        )
 
     async def open_socket(self, guard: Guard) -> socket.socket:
         """A connected non-blocking socket to an address the guard allows; unless it is for TLS, the server has begun to
@@ -40,9 +42,17 @@ class Server:
         try:
             begins = await _first_byte(sock, min(SILENCE, TIMEOUT))
             if begins in ("", "\x15") and await self._speaks_tls(guard):
-                raise Permanent(f"{self} speaks TLS from the start. Choose tls as its encryption.")
+                raise Permanent(
+                    Sentence("%(server)s speaks TLS from the start. Choose tls as its encryption.", server=self)
+                )
             if begins and not (begins == "*" if self.protocol == "IMAP" else begins.isdigit()):
-                raise Permanent(f"{self} is not an {self.protocol} server. Check the address and the port.")
+                raise Permanent(
+                    Sentence(
+                        "%(address)s is not an %(protocol)s server. Check the address and the port.",
+                        address=f"{self.host}:{self.port}",
+                        protocol=self.protocol,
+                    )
+                )
         except BaseException:
             sock.close()
             raise
@@ -73,11 +83,13 @@ class Server:
 
     def without_starttls(self, port: int) -> Permanent:
         """The error to raise if the server has no STARTTLS, and TLS is usually spoken on `port`."""
-        return Permanent(f"{self} doesn't offer STARTTLS. Choose tls, usually on port {port}.")
+        return Permanent(
+            Sentence("%(server)s doesn't offer STARTTLS. Choose tls, usually on port %(port)s.", server=self, port=port)
+        )
 
     def explain(self, error: OSError) -> ConnectorError:
         """Explain a failed connection: the address, the certificate or the network."""
-        no_tls = "does not speak TLS from the start; ports 143 and 587 usually want starttls."
+        no_tls = Sentence("doesn't speak TLS from the start. Ports 143 and 587 usually need starttls.")
         return explain(error, str(self), self.host, timeout=TIMEOUT, no_tls=no_tls)
 
 

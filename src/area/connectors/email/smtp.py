@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import aiosmtplib
 
 from area.connectors.email.server import TIMEOUT, Server, words
-from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, Sentence, tls_context
 from area.sdk.mail import Message
 
 TOO_MANY = (452, 552)
@@ -34,17 +34,30 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
             yield client
     except aiosmtplib.SMTPAuthenticationError as error:
         refusal: type[ConnectorError] = AuthExpired if error.code >= 500 else Retry
-        raise refusal(f"{server} rejected the sign-in of {login}: {error.code} {words(error.message)}") from error
+        raise refusal(
+            Sentence(
+                "%(server)s rejected the sign-in of %(login)s: %(said)s",
+                server=server,
+                login=login,
+                said=f"{error.code} {words(error.message)}",
+            )
+        ) from error
     except aiosmtplib.SMTPResponseException as error:
         refusal = Permanent if error.code >= 500 else Retry
-        raise refusal(f"{server} refused the e-mail: {error.code} {words(error.message)}") from error
+        raise refusal(
+            Sentence(
+                "%(server)s refused the e-mail: %(said)s", server=server, said=f"{error.code} {words(error.message)}"
+            )
+        ) from error
     except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, aiosmtplib.SMTPServerDisconnected) as error:
         cause = error.__cause__
         raise server.explain(cause if isinstance(cause, OSError) else error) from error
     except aiosmtplib.SMTPException as error:
         if "STARTTLS" in error.message:
             raise server.without_starttls(465) from error
-        raise Permanent(f"{server} can't be used: {words(error.message)}") from error
+        raise Permanent(
+            Sentence("%(server)s can't be used: %(said)s", server=server, said=words(error.message))
+        ) from error
     except OSError as error:
         raise server.explain(error) from error
     finally:
@@ -70,8 +83,13 @@ class Delivery:
     def summary(self) -> str:
         """Who was refused and why, and who was not."""
         reasons = "; ".join(f"{address}: {reason}" for address, reason in (self.refused | self.later).items())
-        sent = f" It accepted the e-mail for {', '.join(self.accepted)}." if self.accepted else ""
-        return f"{reasons}{'' if reasons.endswith('.') or not sent else '.'}{sent}"
+        if not self.accepted:
+            return reasons
+        return Sentence(
+            "%(reasons)s. It accepted the e-mail for %(addresses)s.",
+            reasons=reasons.removesuffix("."),
+            addresses=", ".join(self.accepted),
+        )
 
 
 async def deliver(client: aiosmtplib.SMTP, message: Message, sender: str, delivery: Delivery) -> None:
@@ -106,5 +124,5 @@ async def send(
     except aiosmtplib.SMTPNotSupported as error:
         raise Permanent("This SMTP server doesn't support addresses with non-ASCII letters before the @.") from error
     except ValueError as error:
-        raise Permanent(f"An address can't be used: {error}") from error
+        raise Permanent(Sentence("An address can't be used: %(error)s", error=error)) from error
     return refused

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from area.connectors.gmail import hints
 from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
-from area.sdk import Context, Event, Events, Gone, Option, Output, Permanent, output, param, quoted
+from area.sdk import Context, Event, Events, Gone, Option, Output, Permanent, Sentence, output, param, quoted
 from area.sdk.mail import Letter, compose, mime, written
 from area.vendors import google
 from area.vendors.google import scope
@@ -95,7 +95,7 @@ async def reply_to_mail(
         to = written(header(raw, "Reply-To") or header(raw, "From"))
         letter = Letter(to=to, cc=written(", ".join(filter(None, others))), text=text)
     except ValueError as error:
-        raise Permanent(f"Can't reply to this e-mail: {error}") from error
+        raise Permanent(Sentence("Can't reply to this e-mail: %(error)s", error=error)) from error
     subject, own = header(raw, "Subject"), mime.message_ids(header(raw, "Message-ID"))
     letter.subject = subject if subject[:3].lower() == "re:" else f"Re: {subject}"
     # a mail joins a conversation by all three, https://developers.google.com/workspace/gmail/api/guides/threads

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BeforeValidator
 
-from area.sdk import Context, Event, Events, Option, Output, Permanent, output, param, quoted
+from area.sdk import Context, Event, Events, Number, Option, Output, Permanent, Sentence, output, param, quoted
 from area.sdk.selection import Budget
 from area.sdk.shapes import JSON, Place, Shape
 from area.vendors import google
@@ -131,7 +131,13 @@ async def row_changed(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet, key:
     place = _place(rows, key)
     named = {line.values[place]: line for line in reversed(_lines(rows)) if line.values[place:] and line.values[place]}
     if len(named) > KEYS:
-        raise Permanent(f"The sheet has more than {KEYS} rows with a value in {key!r}, too many to compare.")
+        raise Permanent(
+            Sentence(
+                'The sheet has more than %(number)s rows with a value in "%(column)s": too many to compare.',
+                number=Number(KEYS),
+                column=key,
+            )
+        )
     marks = {name: hashlib.sha256(orjson.dumps(line.values)).hexdigest()[:12] for name, line in named.items()}
     before, count = ctx.state.get("marks", marks), ctx.state.get("count", 0)
     for name in sorted(name for name, mark in marks.items() if before.get(name, mark) != mark):
@@ -226,7 +232,7 @@ async def update_row(
         address = _range(spreadsheet, sheet, f"A{line.row}")
         return await ctx.http.ask("PUT", address, Written, params=INPUT[as_typed], json=body)
     if not add:
-        raise Permanent(f"No row has {value!r} in {key!r}.")
+        raise Permanent(Sentence('No row has "%(value)s" in "%(column)s".', value=value, column=key))
     return await _append(ctx, spreadsheet, sheet, _arranged(rows, {key: value, **values}), INPUT[as_typed])
 
 
@@ -284,7 +290,12 @@ def _lines(rows: Sequence[list[str]]) -> list[Line]:
 def _place(rows: Sequence[list[str]], name: str) -> int:
     names = rows[0] if rows else []
     if name not in names:
-        raise Permanent(f"The first row has no column {name!r}; it has {', '.join(filter(None, names)) or 'nothing'}.")
+        there = ", ".join(filter(None, names))
+        raise Permanent(
+            Sentence('The first row has no column "%(name)s". It has: %(columns)s.', name=name, columns=there)
+            if there
+            else Sentence("The first row of the sheet is empty.")
+        )
     return names.index(name)
 
 

@@ -60,10 +60,10 @@ async def test_a_row_is_changed(ctx, vendor, rows):
     assert await watch.ids() == ["2"], "as it was before is a change, too"
     del rows[2:]
     assert await watch.ids() == []
-    with pytest.raises(Permanent, match="no column 'Nr'; it has ID, Name, State"):
+    with pytest.raises(Permanent, match=r'no column "Nr"\. It has: ID, Name, State'):
         await Watch(ctx, service.actions["row_changed"], key="Nr", **BOOK).look()
     rows[1:] = [[str(number)] for number in range(1001)]
-    with pytest.raises(Permanent, match="more than 1000 rows"):
+    with pytest.raises(Permanent, match="more than 1,000 rows"):
         await watch.look()
 
 
@@ -112,7 +112,7 @@ async def test_rows_and_cells_are_written(ctx, vendor, rows):
     assert vendor.asked[-1].query["valueInputOption"] == "USER_ENTERED"
     await act(ctx, append, **BOOK, values={"State": "new", "ID": "9"})
     assert vendor.asked[-1].json == {"values": [["9", None, None, "new"]]}
-    with pytest.raises(Permanent, match="no column 'Status'"):
+    with pytest.raises(Permanent, match='no column "Status"'):
         await act(ctx, append, **BOOK, values={"Status": "new"})
     await act(ctx, write, **BOOK, cells="B2", values=["x", 1])
     assert (vendor.asked[-1].params["range"], vendor.asked[-1].json) == ("'It''s'!B2", {"values": [["x", 1]]})
@@ -121,7 +121,7 @@ async def test_rows_and_cells_are_written(ctx, vendor, rows):
     await act(ctx, change, **BOOK, key="ID", value="2", values={"State": "done"})
     assert vendor.asked[-1].params["range"] == "'It''s'!A3"
     assert vendor.asked[-1].json == {"values": [[None, None, None, "done"]]}
-    with pytest.raises(Permanent, match="No row has '8' in 'ID'"):
+    with pytest.raises(Permanent, match='No row has "8" in "ID"'):
         await act(ctx, change, **BOOK, key="ID", value="8", values={"State": "done"})
     await act(ctx, change, **BOOK, key="ID", value="8", values={"State": "done"}, add=True)
     assert vendor.asked[-1].json == {"values": [["8", None, None, "done"]]}

@@ -23,6 +23,7 @@ from area.sdk import (
     Output,
     Permanent,
     Retry,
+    Sentence,
     Service,
     lookup,
     output,
@@ -50,9 +51,11 @@ async def works(ctx: Context, login: Any) -> Account:
         # https://developers.home-assistant.io/docs/api/rest/: GET /api/
         answer = await ctx.http.get("/api/")
     except AuthExpired as error:
-        raise Permanent(f"{login.server} rejected this token. {error}") from error
+        raise Permanent(
+            Sentence("%(server)s rejected this token. %(error)s", server=login.server, error=error)
+        ) from error
     if lookup("message", answer) is None:
-        raise Permanent(f"{login.server} is not a Home Assistant server.")
+        raise Permanent(Sentence("%(server)s is not a Home Assistant server.", server=login.server))
     host = urlsplit(login.server).netloc
     return Account(host, host, note="" if await _is_administrator(ctx) else ORDINARY)
 
@@ -266,7 +269,7 @@ async def _services(ctx: Context) -> list[tuple[str, str]]:
 async def _switch(ctx: Context, name: str, entity: str) -> None:
     """Turn an entity on or off. Raises `Permanent` if there is no such entity, `Retry` if it can't be reached."""
     if not (await _call(ctx, name, {"entity_id": entity}, entity)).changed and await _state(ctx, entity) == GONE[0]:
-        raise Retry(f"{entity} is unavailable.")
+        raise Retry(Sentence("%(entity)s is unavailable.", entity=entity))
 
 
 async def _call(ctx: Context, name: str, body: dict[str, Any], entity: str = "") -> Called:
@@ -282,7 +285,11 @@ async def _call(ctx: Context, name: str, body: dict[str, Any], entity: str = "")
     except Retry as error:
         if not error.unsure and await _only_answers(ctx, name):
             raise Permanent(
-                f"{name} only answers, which this Home Assistant can't do over its REST API. Update it."
+                Sentence(
+                    "%(name)s only returns a response, and this version of Home Assistant can't return one over its"
+                    " REST API. Update Home Assistant.",
+                    name=name,
+                )
             ) from error
         raise
     called = parse(Called, answer if isinstance(answer, dict) else {"changed_states": answer}, "Home Assistant")
@@ -297,7 +304,7 @@ async def _state(ctx: Context, entity: str) -> str:
         # https://developers.home-assistant.io/docs/api/rest/: GET /api/states/<entity_id>
         return await ctx.http.get(quoted("/api/states/{}", entity), str, at="state", gone=(404,))
     except Gone as error:
-        raise Permanent(f"Home Assistant has no entity {entity}.") from error
+        raise Permanent(Sentence("Home Assistant has no entity %(entity)s.", entity=entity)) from error
 
 
 async def _only_answers(ctx: Context, name: str) -> bool:

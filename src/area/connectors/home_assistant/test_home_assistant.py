@@ -207,7 +207,10 @@ async def test_what_a_service_answers_is_returned(ctx, vendor):
 async def test_an_older_version_cannot_answer(ctx, vendor):
     listed = {"get_forecasts": {"response": {"optional": False}}, "get_forecast": {"response": {"optional": True}}}
     vendor.on("GET", "/api/services", [{"domain": "weather", "services": listed}])
-    for name, error, said in (("get_forecasts", Permanent, "only answers"), ("get_forecast", Retry, "answered 500")):
+    for name, error, said in (
+        ("get_forecasts", Permanent, "only returns a response"),
+        ("get_forecast", Retry, "answered 500"),
+    ):
         vendor.on("POST", f"/api/services/weather/{name}", Answer(500, body=b"Server got itself in trouble"))
         with pytest.raises(error, match=said):
             await call(ctx, service=f"weather.{name}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,20 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from area.connectors.http import lists
 from area.connectors.http.fields import FORM, Body, Headers, Statuses, Url, selected, selected_list, statuses
-from area.sdk import Context, Event, Events, Output, Permanent, Response, Service, output, param
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Number,
+    Output,
+    Permanent,
+    Response,
+    Sentence,
+    Service,
+    counted,
+    output,
+    param,
+)
 from area.sdk.decoding import parse_json
 from area.sdk.fields import Form
 from area.sdk.keys import ApiKey, credentials
@@ -87,8 +101,14 @@ async def request(ctx: Context, params: Call) -> Answer:
     )  # fmt: skip
     if response.status not in statuses(params.expected_status):
         ctx.http.check(response)
-        said = f": {ctx.http.hide(response.excerpt())}" if response.body else ""
-        raise Permanent(f"{response.host} answered {response.status}; expected {params.expected_status}{said}")
+        sentence = Sentence(
+            "%(host)s returned %(status)s; expected %(expected)s",
+            host=response.host,
+            status=response.status,
+            expected=params.expected_status,
+        )
+        said = ctx.http.hide(response.excerpt()) if response.body else ""
+        raise Permanent(Sentence("%(sentence)s: %(said)s", sentence=sentence, said=said) if said else sentence)
     truncated = len(response.body) > MAX_KEPT
     return Answer.model_construct(
         status=response.status,
@@ -175,9 +195,17 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
         try:
             written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
-            raise Permanent(f"The value at {params.path} can't be stored: {error}. Choose a part of it.") from error
+            raise Permanent(
+                Sentence(
+                    "The value at %(path)s can't be stored: %(error)s. Choose a part of it.",
+                    path=params.path,
+                    error=error,
+                )
+            ) from error
         if len(written) > MAX_KEPT:
-            raise Permanent(f"The value at {params.path} is larger than 64 KB. Choose a part of it.")
+            raise Permanent(
+                Sentence("The value at %(path)s is larger than 64 KB. Choose a part of it.", path=params.path)
+            )
         digest = hashlib.sha256(written).hexdigest()
         if digest != seen.get("digest"):
             # the counter makes A, B, A three events; a hash alone would know the second A
@@ -223,34 +251,38 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
     items = [] if response is None else await selected_list(response, params.path or "@")
     if not isinstance(items, list):
-        where = f"At the path {params.path}" if params.path else "In the answer"
-        raise Permanent(f"{where} there is {_kind(items)} instead of a list.")
+        raise Permanent(
+            Sentence("The value at %(path)s isn't a list. It is %(kind)s.", path=params.path, kind=_kind(items))
+            if params.path
+            else Sentence("The response isn't a list. It is %(kind)s.", kind=_kind(items))
+        )
     if len(items) > MAX_ITEMS:
         raise Permanent(
-            f"The list has {len(items)} items. Limit it to the newest with a path such as data[:{MAX_ITEMS}]."
+            Sentence(
+                "The list has %(number)s items. Limit it to the newest with a path such as %(path)s.",
+                number=Number(len(items)),
+                path=f"data[:{MAX_ITEMS}]",
+            )
         )
     if params.id_field and items and not any(lists.identity(item, (params.id_field,)) for item in items):
-        raise Permanent(f"No item of the list has the field {params.id_field}. Check its spelling.")
+        raise Permanent(
+            Sentence("No item of the list has the field %(name)s. Check its spelling.", name=params.id_field)
+        )
     fields = (params.id_field,) if params.id_field else lists.ID_FIELDS
     readable = [item for item in items if _can_be_stored(item)]
     nameless = [item for item in readable if not lists.identity(item, fields)]
     telling = lists.telling(nameless)
-    notes = [f"{len(items) - len(readable)} of the list's items can't be stored and were left out."] * (
-        len(readable) < len(items)
-    )
+    notes = [_unstorable(len(items) - len(readable))]
     if response is not None:
         compared = lists.Compared(nameless, seen.get("items", []))
         if changing := compared.changing:
-            if telling:
-                notes.append(f"All items of the list change at each look. They are told apart by {telling[0]}.")
-            elif len(nameless) > 1:
+            if len(nameless) > 1 and not telling:
                 raise lists.no_identity(nameless, changing)
-            else:
-                notes.append("Nothing identifies the list's only item, so each change of it counts as a new item.")
+            notes.append(_told_apart(telling))
         seen["items"] = compared.rows
     ctx.state.update(seen)
     if response is not None:
-        ctx.note(" ".join(notes))
+        ctx.note(*notes)
     for item in readable:
         identity = lists.identity(item, fields)
         signs = () if identity else tuple(f"{name}={item[name]}" for name in telling)
@@ -270,13 +302,39 @@ def _can_be_stored(item: Any) -> bool:
     return True
 
 
+def _unstorable(number: int) -> str:
+    if not number:
+        return ""
+    return counted(
+        "%(number)s item of the list can't be stored and was left out.",
+        "%(number)s items of the list can't be stored and were left out.",
+        number,
+    )
+
+
+def _told_apart(telling: Sequence[str]) -> Sentence:
+    if not telling:
+        return Sentence("Nothing identifies the only item of the list, so each change counts as a new item.")
+    return Sentence("Every item of the list changes each time. AREA tells items apart by %(name)s.", name=telling[0])
+
+
 def _kind(value: Any) -> str:
     """Describe `value`, and where it contains a list."""
+    if isinstance(value, str):
+        return Sentence("a string")
+    if isinstance(value, bool):
+        return Sentence("a boolean")
+    if value is None:
+        return "null"
     if not isinstance(value, dict):
-        return {str: "a text", bool: "a boolean", type(None): "nothing"}.get(type(value), "a number")
+        return Sentence("a number")
+    if not value:
+        return Sentence("an empty object")
+    fields = ", ".join(list(value)[:10])
     lists = [name for name, content in value.items() if isinstance(content, list)]
-    hint = f"; try the path {lists[0]}" if lists else ""
-    return f"an object with the fields {', '.join(list(value)[:10]) or '(none)'}{hint}"
+    if lists:
+        return Sentence("an object with the fields %(fields)s; try the path %(path)s", fields=fields, path=lists[0])
+    return Sentence("an object with the fields %(fields)s", fields=fields)
 
 
 def _date(value: Any) -> datetime | None:

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
-from area.sdk import Permanent, Response, Sentence, param
+from area.sdk import Number, Permanent, Response, Sentence, param
 from area.sdk.decoding import charset_in, parse_json
 from area.sdk.selection import Budget, evaluate, select
 from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped, as_text, json_document, places
@@ -201,11 +201,29 @@ _NAMES = re.compile(rf"(?:{_NAME.pattern})(?:\.(?:{_NAME.pattern}))*")
 async def _evaluated(response: Response, path: str, read: Callable[[Any, str, Budget], Any]) -> Any:
     body = response.body.removeprefix(codecs.BOM_UTF8)
     if len(body) > PLAIN and sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
-        raise Permanent(f"{response.host} returned more than {MOST_VALUES:,} values. Request fewer, such as one page.")
+        raise Permanent(
+            Sentence(
+                "%(host)s returned more than %(number)s values. Request fewer, such as one page.",
+                host=response.host,
+                number=Number(MOST_VALUES),
+            )
+        )
     charset = charset_in(response.headers.get("content-type", ""))
     try:
         return await evaluate(lambda budget: read(parse_json(body, charset), path, budget), len(body))
     except json.JSONDecodeError as error:
-        raise Permanent(f"{response.host} didn't return JSON, but: {response.excerpt(100) or 'nothing'}") from error
+        said = response.excerpt(100)
+        raise Permanent(
+            Sentence("%(host)s didn't return JSON: %(said)s", host=response.host, said=said)
+            if said
+            else Sentence("%(host)s returned nothing instead of JSON.", host=response.host)
+        ) from error
     except ValueError as error:
-        raise Permanent(f"The path {path} doesn't match the response of {response.host}: {error}") from error
+        raise Permanent(
+            Sentence(
+                "The path %(path)s doesn't match the response of %(host)s: %(error)s",
+                path=path,
+                host=response.host,
+                error=error,
+            )
+        ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from area.sdk import Permanent
+from area.sdk import Permanent, Sentence
 
 ID_FIELDS = ("id", "guid", "uuid", "key", "url")
 # names of fields that may identify an item: event_id, messageId, sha, permalink
@@ -64,11 +64,13 @@ def no_identity(items: Sequence[Any], lasting: Sequence[str]) -> Permanent:
     """The error for a list whose items all change while they stay."""
     item = next((item for item in items if isinstance(item, dict)), {})
     names = [name for name, value in list(item.items())[:FIELDS] if _mark(name, value) in lasting]
-    hint = f" {', '.join(names)} stayed the same." if names else ""
-    return Permanent(
-        "Nothing tells the items of the list apart: all of them changed since the last look, and none has an ID. Enter"
-        f" the field that identifies an item as id_field, or leave out what changes, with the path.{hint}"
+    sentence = Sentence(
+        "AREA can't tell the items of the list apart: all of them changed since the last check, and none has an ID. Set"
+        " id_field to the field that identifies an item, or use the path to leave out what changes."
     )
+    if names:
+        sentence = Sentence("%(error)s Unchanged: %(names)s.", error=sentence, names=", ".join(names))
+    return Permanent(sentence)
 
 
 def _row(item: Any) -> list[str]:

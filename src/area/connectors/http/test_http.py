@@ -229,7 +229,7 @@ async def test_expected_status(ctx, peer):
     with pytest.raises(Permanent, match="answered 404"):
         await send(ctx, url=peer.url(), expected_status="200-299")
     peer.says({"why": "because"}, 200)
-    with pytest.raises(Permanent, match=r'answered 200; expected 201: ."why": "because"'):
+    with pytest.raises(Permanent, match=r'returned 200; expected 201: ."why": "because"'):
         await send(ctx, url=peer.url(), expected_status="201")
 
 
@@ -349,7 +349,7 @@ async def test_what_could_not_be_read_is_read_again(ctx, peer):
     await engine.look()
     peer.says(b"oops", ETag='"x"')
     for _ in range(2):
-        with pytest.raises(Permanent, match="didn't return JSON, but: oops"):
+        with pytest.raises(Permanent, match="didn't return JSON: oops"):
             await engine.look()
     assert "x" not in str(engine.ctx.state.get("etag"))
     peer.says({"a": 2}, 500)
@@ -440,7 +440,7 @@ async def test_items_that_change_at_each_look_are_told_apart_by_what_looks_like_
         peer.says(page(age, *names))
         fired.append([event.data.item["event_id"] for event in await engine.look()])
     assert fired == [[], [], ["$c"], [], ["$d"]]
-    assert engine.state["note"] == "All items of the list change at each look. They are told apart by event_id."
+    assert engine.state["note"] == "Every item of the list changes each time. AREA tells items apart by event_id."
 
 
 async def test_a_list_that_gives_nothing_to_tell_its_items_apart_says_so(ctx, peer):
@@ -449,13 +449,13 @@ async def test_a_list_that_gives_nothing_to_tell_its_items_apart_says_so(ctx, pe
     assert await engine.look() == []
     for age in (2, 3):
         peer.says(room("a", "b", "c", age=age))
-        with pytest.raises(Permanent, match=r"Nothing tells the items of the list apart.* content stayed the same\."):
+        with pytest.raises(Permanent, match=r"AREA can't tell the items of the list apart.* Unchanged: content\."):
             await engine.look()
     peer.says(room("z", age=4))  # all others are gone: that is a list of new items
     assert [event.data.item["content"]["body"] for event in await engine.look()] == ["z"]
     peer.says(room("z", age=5))
     assert len(await engine.look()) == 1
-    assert engine.state["note"] == "Nothing identifies the list's only item, so each change of it counts as a new item."
+    assert engine.state["note"] == "Nothing identifies the only item of the list, so each change counts as a new item."
 
 
 async def test_new_items_without_an_id_that_resemble_the_old_ones(ctx, peer):
@@ -477,7 +477,7 @@ async def test_an_item_that_can_not_be_stored_is_left_out(ctx, peer):
         b'[{"id": 1, "deep": ' + deep + b'}, {"id": 2}, {"id": 123456789012345678901}, {"id": 123456789012345678902}]'
     )
     assert [event.id for event in await engine.look()] == ["2", "123456789012345678901", "123456789012345678902"]
-    assert engine.state["note"] == "1 of the list's items can't be stored and were left out."
+    assert engine.state["note"] == "1 item of the list can't be stored and was left out."
     peer.says([{"id": 2}])
     await engine.look()
     assert "note" not in engine.state
@@ -549,12 +549,12 @@ async def test_dates_of_items(ctx, peer, value, expected):
     ("answer", "params", "said"),
     [
         ({"data": {}, "orders": []}, {}, "an object with the fields data, orders; try the path orders"),
-        ({"a": 1}, {"path": "b"}, "path b there is nothing instead of a list"),
-        ({"a": "x"}, {"path": "a"}, "is a text"),
+        ({"a": 1}, {"path": "b"}, "value at b isn't a list. It is null"),
+        ({"a": "x"}, {"path": "a"}, "is a string"),
         (5, {}, "is a number"),
         (True, {}, "is a boolean"),
         ([{"id": 1}], {"id_field": "nr"}, "field nr"),
-        (list(range(1001)), {}, "1001 items"),
+        (list(range(1001)), {}, "1,001 items"),
     ],
 )
 async def test_lists_that_are_none(ctx, peer, answer, params, said):

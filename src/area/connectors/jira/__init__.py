@@ -17,6 +17,7 @@ from area.sdk import (
     Pages,
     Permanent,
     Quirks,
+    Sentence,
     Service,
     lookup,
     output,
@@ -199,8 +200,14 @@ async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status)
     ways = await ctx.http.get(path, list[_Named], at="transitions")
     way = next((way for way in ways if sought in (way.to.casefold(), way.name.casefold())), None)
     if way is None:
-        there = ", ".join(way.to or way.name for way in ways) or "nowhere"
-        raise Permanent(f"{issue} can't change to {status!r} from its current status. Possible: {there}.")
+        raise Permanent(
+            Sentence(
+                '%(issue)s can\'t change to "%(status)s" from its current status. Possible: %(statuses)s.',
+                issue=issue,
+                status=status,
+                statuses=", ".join(way.to or way.name for way in ways) or Sentence("none"),
+            )
+        )
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-post
     await ctx.http.post(path, json={"transition": {"id": way.id}})
 

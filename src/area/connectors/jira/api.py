@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-from area.sdk import Context, Permanent, quoted
+from area.sdk import Context, Permanent, Sentence, quoted
 
 # https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/#3-1-get-the-cloudid-for-your-site
 SITES = "/oauth/token/accessible-resources"
@@ -20,7 +20,9 @@ async def at(ctx: Context, site: str, template: str, *values: str) -> str:
         sites = await ctx.http.get(SITES, list[dict[str, Any]])
         cloud = next((reachable["id"] for reachable in sites if reachable["url"].rstrip("/") == site.rstrip("/")), None)
         if cloud is None:
-            raise Permanent(f"The connection has no access to {site}. Connect again and choose this site.")
+            raise Permanent(
+                Sentence("The connection has no access to %(site)s. Connect again and choose this site.", site=site)
+            )
         ctx.state.update(site=site, cloud=cloud)
     return f"/ex/jira/{ctx.state['cloud']}/rest/api/3" + quoted(template, *values)
 

@@ -11,7 +11,20 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from area.connectors.jira import api
-from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, bearer_jwt, lookup, now, parse
+from area.sdk import (
+    Context,
+    Hint,
+    Hook,
+    Inbound,
+    Permanent,
+    Request,
+    Sentence,
+    Subscription,
+    bearer_jwt,
+    lookup,
+    now,
+    parse,
+)
 
 EVENTS = ["jira:issue_created", "jira:issue_updated", "comment_created"]
 CHECKED = timedelta(days=1)  # it lasts for thirty from then on; one that is gone is noticed by then
@@ -37,7 +50,7 @@ async def _made(ctx: Context, path: str, wanted: dict[str, Any]) -> int:
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-post
     (created,) = await ctx.http.post(path, list[dict[str, Any]], at="webhookRegistrationResult", json=wanted)
     if "createdWebhookId" not in created:
-        raise Permanent(f"Jira refused the webhook: {'; '.join(lookup('errors', created, []))}")
+        raise Permanent(Sentence("Jira refused the webhook: %(said)s", said="; ".join(lookup("errors", created, []))))
     return parse(int, created["createdWebhookId"], "Jira")
 
 

@@ -216,7 +216,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, answer, sent)
 async def test_where_an_issue_can_be_moved_is_said(ctx, vendor):
     vendor.on("GET", f"{ISSUE}/transitions", {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]})
     reaction = service.reactions["transition_issue"]
-    with pytest.raises(Permanent, match=r"ENG-1 can't change to 'Review' from its current status\. Possible: Done"):
+    with pytest.raises(Permanent, match=r"ENG-1 can't change to \"Review\" from its current status\. Possible: Done"):
         await reaction.function(ctx, reaction.params(site=SITE, issue="ENG-1", status="Review"))
     with pytest.raises(Permanent, match=r"no access to https://eve\.atlassian\.net\. Connect again"):
         await reaction.function(ctx, reaction.params(site="https://eve.atlassian.net", issue="ENG-1", status="Done"))

@@ -16,6 +16,7 @@ from area.sdk import (
     Output,
     Pages,
     Permanent,
+    Sentence,
     Service,
     composed,
     output,
@@ -184,7 +185,7 @@ async def _account(ctx: Context, name: str) -> str:
     for one in await ctx.http.get("/api/v1/accounts/search", params={"q": name, "resolve": "true", "limit": "5"}):
         if name.lower() in (one["acct"].lower(), f"{one['acct']}@{urlsplit(one['url']).hostname}".lower()):
             return str(one["id"])
-    raise Permanent(f"Your server can't find the account {name}.")
+    raise Permanent(Sentence("Your server can't find the account %(name)s.", name=name))
 
 
 async def _id(ctx: Context, status: str) -> str:
@@ -195,7 +196,7 @@ async def _id(ctx: Context, status: str) -> str:
     query = {"q": status, "resolve": "true", "type": "statuses", "limit": "1"}
     for one in (await ctx.http.get("/api/v2/search", params=query))["statuses"]:
         return str(one["id"])
-    raise Permanent(f"Your server can't find a post at {status}.")
+    raise Permanent(Sentence("Your server can't find a post at %(url)s.", url=status))
 
 
 def _status(row: Any) -> Status:

@@ -5,7 +5,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from area.sdk import Context, Event, Events, Output, Permanent, Service, ZoneName, daily, entered, output, param, parse
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Output,
+    Permanent,
+    Sentence,
+    Service,
+    ZoneName,
+    daily,
+    entered,
+    output,
+    param,
+    parse,
+)
 
 FRANKFURTER = "https://api.frankfurter.dev/v2"
 COINGECKO = "https://api.coingecko.com/api/v3"
@@ -143,7 +157,7 @@ async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quo
     rows = parse(list[Rate], await ctx.http.get(f"{FRANKFURTER}/rates", params=query), "Frankfurter")
     rates = sorted((row.date, row.rate) for row in rows if row.quote == quote)
     if not rates:
-        raise Permanent(f"Frankfurter has no rate for {base} in {quote}.")
+        raise Permanent(Sentence("Frankfurter has no rate for %(base)s in %(quote)s.", base=base, quote=quote))
     day, rate = rates[-1]
     before = rates[-2][1] if len(rates) > 1 else None
     change = None if before is None else round((rate / before - 1) * 100, 4)
@@ -159,10 +173,16 @@ async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
     answer = await ctx.http.get(f"{COINGECKO}/simple/price", params=query)
     body = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
     if body is None:
-        raise Permanent(f"CoinGecko has no coin {coin!r}. Use the API ID from the coin's page, such as bitcoin.")
+        raise Permanent(
+            Sentence(
+                'CoinGecko has no coin "%(coin)s". Use the API ID from the coin\'s page, such as bitcoin.', coin=coin
+            )
+        )
     price, updated = body.get(currency), body.get("last_updated_at")
     if not price or not updated:
-        raise Permanent(f"CoinGecko has no price for {coin} in {currency!r}.")
+        raise Permanent(
+            Sentence('CoinGecko has no price for %(coin)s in "%(currency)s".', coin=coin, currency=currency)
+        )
     change, at = body.get(f"{currency}_24h_change"), datetime.fromtimestamp(updated, UTC)  # null when it is stale
     before = None if change is None or change <= -100 else price / (1 + change / 100)
     change = None if change is None else round(change, 4)

@@ -211,9 +211,9 @@ async def test_what_the_vendors_do_not_know(ctx, double, clock):
     double.rates = {}
     with pytest.raises(Permanent, match="no rate for EUR in USD"):
         await exchange_rate(ctx, "EUR", "USD", "blended")
-    with pytest.raises(Permanent, match=r"no coin 'btc'. Use the API ID"):
+    with pytest.raises(Permanent, match=r"no coin \"btc\". Use the API ID"):
         await coin_price(ctx, "btc", "usd")
-    with pytest.raises(Permanent, match="no price for bitcoin in 'xyz'"):
+    with pytest.raises(Permanent, match='no price for bitcoin in "xyz"'):
         await coin_price(ctx, "bitcoin", "xyz")
 
 

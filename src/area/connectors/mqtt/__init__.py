@@ -22,6 +22,7 @@ from area.sdk import (
     Events,
     Output,
     Permanent,
+    Sentence,
     Service,
     output,
     param,
@@ -209,9 +210,14 @@ async def publish(
         try:
             await send()
         except CutOff as error:
-            who = f"{broker.login} publishes" if broker.login else "AREA publishes without a name"
             raise Permanent(
-                f"{error} It does so each time {who} on {topic}: that may not be allowed, or the message be too large."
+                Sentence(
+                    "%(error)s This happens each time %(login)s publishes on %(topic)s. It may not be allowed to, or"
+                    " the message may be too large.",
+                    error=error,
+                    login=broker.login or "AREA",
+                    topic=topic,
+                )
             ) from error
     return Published(topic=topic, size=len(content))
 

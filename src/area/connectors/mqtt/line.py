@@ -16,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from typing_extensions import override
 
-from area.sdk import AuthExpired, Blocked, ConnectorError, Guard, Permanent, Retry, explain, tls_context
+from area.sdk import AuthExpired, Blocked, ConnectorError, Guard, Permanent, Retry, Sentence, explain, tls_context
 
 TIMEOUT = 30.0
 KEEPALIVE = 60  # seconds of silence until a ping is sent, and until it must be answered
@@ -46,21 +46,25 @@ class Address:
 
     @override
     def __str__(self) -> str:
-        return f"The MQTT broker {self.host}:{self.port}"
+        return Sentence("The MQTT broker %(address)s", address=f"{self.host}:{self.port}")
 
     def explain(self, error: OSError) -> ConnectorError:
         """Explain a failed connection: the address, the certificate or the network."""
-        no_tls = "does not speak TLS on this port; port 1883 usually goes without."
+        no_tls = Sentence("doesn't speak TLS on this port. Port 1883 usually works without TLS.")
         return explain(error, str(self), self.host, timeout=TIMEOUT, no_tls=no_tls)
 
     def refused(self, reason: ReasonCode, login: str) -> ConnectorError:
         """Explain the broker's answer to the log-in."""
-        said = f"{self} refuses the connection: {reason}."
         if reason.value in _LOGIN:
-            return AuthExpired(f"{self} refuses the login{f' of {login}' if login else ' without a name'}: {reason}.")
+            return AuthExpired(
+                Sentence("%(server)s rejected the login %(login)s: %(said)s.", server=self, login=login, said=reason)
+                if login
+                else Sentence("%(server)s requires a login: %(said)s.", server=self, said=reason)
+            )
+        sentence = Sentence("%(server)s refused the connection: %(said)s.", server=self, said=reason)
         if reason.value == _WRONG_VERSION:
-            return Permanent(f"{said} Try the other MQTT version.")
-        return Retry(said) if reason.value in _FOR_NOW else Permanent(said)
+            return Permanent(Sentence("%(error)s Try the other MQTT version.", error=sentence))
+        return Retry(sentence) if reason.value in _FOR_NOW else Permanent(sentence)
 
 
 class CutOff(Retry):
@@ -143,7 +147,10 @@ class Line:
         except ConnectionError as error:
             sock.close()
             raise Retry(
-                f"{address} closed the connection during the TLS handshake. Port 1883 usually works without TLS."
+                Sentence(
+                    "%(server)s closed the connection during the TLS handshake. Port 1883 usually works without TLS.",
+                    server=address,
+                )
             ) from error
         except BaseException:
             sock.close()
@@ -168,7 +175,14 @@ class Line:
         _, mid = self._client.subscribe(topic, options=options) if self._five else self._client.subscribe(topic, qos)
         reason = await self._answer(mid)
         if reason.is_failure:
-            raise Permanent(f"{self._address} refused the subscription to {topic}: {reason}.")
+            raise Permanent(
+                Sentence(
+                    "%(server)s refused the subscription to %(topic)s: %(said)s.",
+                    server=self._address,
+                    topic=topic,
+                    said=reason,
+                )
+            )
 
     async def publish(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, key: str, extras: Extras = Extras()
@@ -186,12 +200,25 @@ class Line:
             reason = await self._answer(info.mid)
         except TimeoutError:
             raise Retry(
-                f"{self._address} did not confirm a message on {topic} within {TIMEOUT:g} seconds."
-                f" {f'{self._login} may' if self._login else 'AREA may'} not be allowed to publish there."
+                Sentence(
+                    "%(server)s didn't confirm a message on %(topic)s within %(number)s seconds. %(login)s may not be"
+                    " allowed to publish there.",
+                    server=self._address,
+                    topic=topic,
+                    number=f"{TIMEOUT:g}",
+                    login=self._login or "AREA",
+                )
             ) from None
         if reason.is_failure:
             error = Retry if reason.value in _FOR_NOW else Permanent
-            raise error(f"{self._address} refuses to publish on {topic}: {reason}.")
+            raise error(
+                Sentence(
+                    "%(server)s refused a message on %(topic)s: %(said)s.",
+                    server=self._address,
+                    topic=topic,
+                    said=reason,
+                )
+            )
         if qos == 0:  # paho calls it published once it is written; this is answered only by a broker that went on
             _, mid = self._client.unsubscribe(NEVER)
             await self._answer(mid)
@@ -213,7 +240,7 @@ class Line:
                 self._paused = False
                 self._watch(self._loop.add_reader, self._read)
                 self._read()  # what TLS holds back makes no socket readable
-        raise self._lost or Retry(f"{self._address} broke the connection off.")
+        raise self._lost or Retry(Sentence("%(server)s closed the connection.", server=self._address))
 
     def acknowledge(self, message: MQTTMessage) -> None:
         """Tell the broker not to send the message again."""
@@ -237,7 +264,7 @@ class Line:
 
     async def _answer(self, mid: int | None) -> ReasonCode:
         if self._lost or mid is None:
-            raise self._lost or Retry(f"{self._address} is not connected.")
+            raise self._lost or Retry(Sentence("%(server)s is not connected.", server=self._address))
         self._answers[mid] = self._loop.create_future()
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -256,13 +283,20 @@ class Line:
     def _on_disconnect(
         self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _more: Any
     ) -> None:
-        told = flags.is_disconnect_packet_from_server
-        said = f": {reason}" if told else ""
-        error: type[ConnectorError] = Permanent if told and reason.value == _NOT_AUTHORIZED else CutOff
+        with_reason = flags.is_disconnect_packet_from_server
+        refused = with_reason and reason.value == _NOT_AUTHORIZED
+        error: type[ConnectorError] = Permanent if refused else CutOff
+        sentence = Sentence("%(server)s closed the connection.", server=self._address)
+        if with_reason:
+            sentence = Sentence("%(server)s closed the connection: %(said)s.", server=self._address, said=reason)
         if not self._connected.done():
-            said = " before it answered: port 8883 usually wants TLS, and an old broker MQTT version 3.1.1"
+            sentence = Sentence(
+                "%(server)s closed the connection before responding. Port 8883 usually needs TLS, and old brokers need"
+                " MQTT version 3.1.1.",
+                server=self._address,
+            )
             error = Retry
-        self._lose(error(f"{self._address} broke the connection off{said}."))
+        self._lose(error(sentence))
 
     def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
@@ -286,7 +320,7 @@ class Line:
             while not self._paused and not self._lost and isinstance(sock, ssl.SSLSocket) and sock.pending():
                 self._client.loop_read()
         except (OSError, ValueError) as error:  # ValueError: what was sent is no MQTT
-            self._lose(Retry(f"{self._address} broke the connection off: {error}."))
+            self._lose(Retry(Sentence("%(server)s closed the connection: %(said)s.", server=self._address, said=error)))
 
     def _write(self) -> None:
         try:

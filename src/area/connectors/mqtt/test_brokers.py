@@ -65,14 +65,14 @@ async def test_what_is_retained_fires_once(peer, old):
 async def test_publishing_what_is_forbidden_fails(peer, qos):
     """These brokers can only break the connection off: in 3.1.1 nothing says no."""
     guest = context(broker(peer, login=peer.guest, version="3.1.1"))
-    with pytest.raises(Permanent, match="guest publishes on secret: that may not be allowed"):
+    with pytest.raises(Permanent, match="guest publishes on secret"):
         await publish.function(guest, publish.params(topic="secret", payload="x", qos=qos))
     assert (await say(peer, "secret", "x", qos=qos)).size == 1
 
 
 async def test_a_wrong_password_is_no_login(peer):
     wrong: Broker = broker(peer, version="3.1.1", password="wrong")
-    with pytest.raises(AuthExpired, match="refuses the login"):
+    with pytest.raises(AuthExpired, match="rejected the login"):
         await publish.function(context(wrong), publish.params(topic="t", payload="x"))
     assert (await service.auth.test(context(broker(peer, version="3.1.1")), broker(peer, version="3.1.1"))).name == (
         f"{peer.login}@{peer.host}"

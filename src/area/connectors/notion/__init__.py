@@ -16,6 +16,7 @@ from area.sdk import (
     Permanent,
     Quirks,
     Request,
+    Sentence,
     Service,
     account_ids,
     hmac_sha256,
@@ -169,5 +170,11 @@ def _paragraph(text: str) -> dict[str, Any]:
 
 def _written(schema: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
     if name not in schema:
-        raise Permanent(f"The database has no property {name!r}; it has {', '.join(schema)}.")
+        raise Permanent(
+            Sentence(
+                'The database has no property "%(name)s". It has: %(properties)s.',
+                name=name,
+                properties=", ".join(schema),
+            )
+        )
     return written(schema[name]["type"], name, value)

@@ -215,7 +215,7 @@ def test_values_are_written_by_kind(kind, value, made):
 
 @pytest.mark.parametrize(("kind", "value"), [("number", "many"), ("formula", "1"), ("files", "x")])
 def test_values_that_can_not_be_written(kind, value):
-    with pytest.raises(Permanent, match="'P'"):
+    with pytest.raises(Permanent, match='"P"'):
         written(kind, "P", value)
 
 

@@ -4,7 +4,7 @@
 
 from typing import Any
 
-from area.sdk import Permanent
+from area.sdk import Permanent, Sentence
 from area.sdk.shapes import JSON, Shape, items
 
 LONGEST = 2000  # characters of one piece of text, https://developers.notion.com/reference/request-limits
@@ -62,7 +62,11 @@ def written(kind: str, name: str, value: Any) -> dict[str, Any]:
         try:
             return {kind: float(text)}
         except ValueError:
-            raise Permanent(f"The property {name!r} needs a number, not {text!r}.") from None
+            raise Permanent(
+                Sentence('The property "%(name)s" needs a number, not "%(text)s".', name=name, text=text)
+            ) from None
     if kind not in result:
-        raise Permanent(f"The property {name!r} is of type {kind}, which can't be written.")
+        raise Permanent(
+            Sentence('The property "%(name)s" is of type %(kind)s, which can\'t be written.', name=name, kind=kind)
+        )
     return {kind: result[kind]}

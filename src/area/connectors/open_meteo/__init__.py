@@ -13,6 +13,7 @@ from area.sdk import (
     Events,
     Output,
     Permanent,
+    Sentence,
     Service,
     ZoneName,
     daily,
@@ -236,7 +237,7 @@ async def forecast(ctx: Context, place: str, units: str, zone: str, day: date) -
     rows = (dict(zip(columns, values, strict=True)) for values in zip_longest(*columns.values()))
     row = next((row for row in rows if row.get("time") == day.isoformat()), None)
     if row is None:
-        raise Permanent(f"Open-Meteo returned no forecast for {day}.")
+        raise Permanent(Sentence("Open-Meteo returned no forecast for %(day)s.", day=day))
     return parse(Forecast, {**row, "place": answer["place"], **_weather(row.get("weather_code"))}, "Open-Meteo")
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from area.sdk import Context, Permanent, parse
+from area.sdk import Context, Permanent, Sentence, parse
 
 GEOCODING = "https://geocoding-api.open-meteo.com/v1/search"
 LARGER = 10  # times as many inhabitants as the next place of that name: the one that is meant
@@ -76,12 +76,21 @@ async def _look_up(ctx: Context, place: str) -> dict[str, Any]:
     places = [place for place in places if place.name.casefold() == name.casefold()] or places
     places.sort(key=lambda place: place.population, reverse=True)
     if not places:
-        others = f" There are {_listed(every)}." if every else " Check the spelling, or enter latitude and longitude."
-        raise Permanent(f"Open-Meteo has no place {place!r}.{others}")
+        raise Permanent(
+            Sentence('Open-Meteo has no place "%(place)s". It has: %(places)s.', place=place, places=_listed(every))
+            if every
+            else Sentence(
+                'Open-Meteo has no place "%(place)s". Check the spelling, or enter latitude and longitude.', place=place
+            )
+        )
     if len(places) > 1 and places[0].population < LARGER * max(places[1].population, 1):
         raise Permanent(
-            f"Several places are called {place!r}: {_listed(places)}. Add the region or country after a comma, "
-            "or enter latitude and longitude."
+            Sentence(
+                'Several places are called "%(place)s": %(places)s. Add the region or country after a comma, or enter'
+                " latitude and longitude.",
+                place=place,
+                places=_listed(places),
+            )
         )
     return {"name": places[0].label, "latitude": places[0].latitude, "longitude": places[0].longitude}
 

@@ -299,12 +299,12 @@ async def test_which_place_is_meant(ctx, double):
     assert (await locate(ctx, "Paris")).latitude == 48.85341
     assert (await locate(ctx, "Springfield, Missouri")).name == "Springfield, Missouri, United States"
     with pytest.raises(
-        Permanent, match=r"Several places are called 'Springfield': Springfield, Missouri.*Massachusetts"
+        Permanent, match=r"Several places are called \"Springfield\": Springfield, Missouri.*Massachusetts"
     ):
         await locate(ctx, "Springfield")
-    with pytest.raises(Permanent, match=r"no place 'Paris, Japan'. There are Paris, Île-de-France"):
+    with pytest.raises(Permanent, match=r'no place "Paris, Japan"\. It has: Paris, Île-de-France'):
         await locate(ctx, "Paris, Japan")
-    with pytest.raises(Permanent, match=r"no place 'Xyzzy'. Check the spelling"):
+    with pytest.raises(Permanent, match=r'no place "Xyzzy"\. Check the spelling'):
         await locate(ctx, "Xyzzy")
 
 

@@ -19,6 +19,7 @@ from area.sdk import (
     Quirks,
     Response,
     Retry,
+    Sentence,
     Service,
     composed,
     lookup,
@@ -52,8 +53,8 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
         return Retry("Reddit takes no more requests just now.", timedelta(seconds=int(reset) + 1), parks=True)
     for code, message, *_ in lookup("json.errors", body, ()) if response.status < 400 else ():
         if wait := WAIT.search(message) if code == "RATELIMIT" else None:
-            return Retry(f"Reddit: {message}", timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))
-        return Permanent(f"Reddit: {message} ({code})")
+            return Retry(Sentence("Reddit: %(said)s", said=message), timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))
+        return Permanent(Sentence("Reddit: %(said)s", said=f"{message} ({code})"))
     return None
 
 
@@ -196,7 +197,7 @@ def _id(target: str) -> str:
     if address := COMMENTS.search(target):
         return f"t1_{address[2]}" if address[2] else f"t3_{address[1]}"
     if not FULL.fullmatch(target.strip()):
-        raise Permanent(f"{target!r} is not the ID or URL of a post or comment.")
+        raise Permanent(Sentence('"%(text)s" is not the ID or URL of a post or comment.', text=target))
     return target.strip()
 
 

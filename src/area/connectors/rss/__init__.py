@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
-from area.sdk import Context, Event, Events, Reader, Service, param
+from area.sdk import Context, Event, Events, Reader, Sentence, Service, counted, param
 from area.sdk.keys import FeedKey, credentials
 from area.sdk.sensitive import hide
 
@@ -106,7 +106,7 @@ async def new_item(
         seen["last"] = [[_short(item["id"]), *map(_short, item["signs"])] for item in items[:COMPARED]]
     ctx.state.update(seen)
     if response is not None:
-        ctx.note(" ".join(note for note in notes if note))
+        ctx.note(*notes)
     title, text = (title_contains or "").casefold(), (text_contains or "").casefold()
     for item in reversed(items):  # feeds begin with the newest, and those without dates fire in this order
         name = _name(item, seen["shared"])
@@ -145,7 +145,11 @@ def _place(item: dict[str, Any]) -> str:
 def _left_out(number: int) -> str:
     if not number:
         return ""
-    return f"{number} of the feed's items can't be read and were left out."
+    return counted(
+        "%(number)s item of the feed can't be read and was left out.",
+        "%(number)s items of the feed can't be read and were left out.",
+        number,
+    )
 
 
 def _told_apart(items: list[dict[str, Any]], seen: dict[str, Any]) -> str:
@@ -158,18 +162,20 @@ def _told_apart(items: list[dict[str, Any]], seen: dict[str, Any]) -> str:
     alike = [row for row in compared if any(sign in signs for sign in row[1:])]
     seen["strange"] = seen.get("strange", 0) + 1 if renamed and not alike and len(items) > 1 else 0
     if seen["strange"] >= STRANGE:
-        return (
-            "All items of the feed were new at each of the last looks. If that is wrong, the feed gives nothing to tell"
-            " its items apart: they have other IDs, links, titles and dates each time."
+        return Sentence(
+            "Every item of the feed was new at each of the last checks. If that's wrong, AREA can't tell the items"
+            " apart: their IDs, links, titles and dates are different each time."
         )
     if renamed and alike:
-        return "The feed gives its items other IDs at each look. They are told apart by title, date and link."
+        return Sentence("The feed's item IDs change each time. AREA tells items apart by title, date and link.")
     if _shared(items):
-        return "Several items of the feed have the same ID. They are told apart by link, or by title and date."
+        return Sentence(
+            "Several items of the feed have the same ID. AREA tells them apart by link, or by title and date."
+        )
     bare = [item for item in items if not (item["title"] or item["link"] or item["published"])]
     if bare:
-        return (
-            "Some items of the feed have no title, link or date. They are told apart by their text, so an edited one"
+        return Sentence(
+            "Some items of the feed have no title, link or date. AREA tells them apart by their text, so an edited item"
             " counts as new."
         )
     return ""

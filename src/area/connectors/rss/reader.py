@@ -44,16 +44,9 @@ _parse: Callable[..., Any] = parse
 _sanitize: Callable[..., str] = _sanitize_html
 
 
-class NoFeedError(Exception):
-    """The document isn't a feed; the message says what it is."""
-
-
 def decode(content: bytes, *, url: str, content_type: str, host: str) -> dict[str, Any]:
     """The `items` of the feed at `url`, and how many were `skipped` because they can't be read. Raises `Unreadable`."""
-    try:
-        items, skipped = read(content, url, content_type)
-    except NoFeedError as error:
-        raise Unreadable(f"The response of {host} {error}.") from error
+    items, skipped = read(content, url, content_type, host)
     dates = [item["published"] for item in items if item["published"]]
     if len(items) > MAX_ITEMS and dates and dates[0] < dates[-1]:  # the newest are at the end
         items = items[-MAX_ITEMS:]
@@ -66,22 +59,26 @@ def decode(content: bytes, *, url: str, content_type: str, host: str) -> dict[st
     return {"items": answer, "skipped": skipped}
 
 
-def read(document: bytes, url: str, content_type: str) -> tuple[list[dict[str, Any]], int]:
-    """The items of the feed at `url`, in its order, and the number of those that can't be read."""
+def read(document: bytes, url: str, content_type: str, host: str = "") -> tuple[list[dict[str, Any]], int]:
+    """The items of the feed at `url`, in its order, and the number of those that can't be read. Raises `Unreadable`."""
     if document.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
-        return _json_feed(document, url)
+        return _json_feed(document, url, host)
     text = REFERENCES.sub(_references, _text(document, content_type))
     # feedparser reads "Q&A" as "Q&A;"
     text = CDATA_OR_BARE_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], text)
-    parsed, entries, skipped = _parsed(text, url)
+    parsed, entries, skipped = _parsed(text, url, host)
     if not entries and not parsed.get("version") and not skipped:
         links = [
             link.href for link in parsed.feed.get("links", []) if link.get("type") in FEED_TYPES and "href" in link
         ]
         if links:
-            raise NoFeedError(f"is a web page; its feed is at {links[0]}")
+            raise Unreadable("The response of %(host)s is a web page. Its feed is at %(url)s.", host=host, url=links[0])
         page = re.search("<(?:!doctype )?html", text[:2000], re.IGNORECASE)
-        raise NoFeedError("is a web page, not a feed" if page else "is not a readable feed" if document else "is empty")
+        if page:
+            raise Unreadable("The response of %(host)s is a web page, not a feed.", host=host)
+        if document:
+            raise Unreadable("The response of %(host)s is not a readable feed.", host=host)
+        raise Unreadable("The response of %(host)s is empty.", host=host)
     if parsed.bozo and max(map(text.rfind, ("<item", "<entry"))) > max(map(text.rfind, ("</item", "</entry"))):
         entries = entries[:-1]  # the document ends inside of it: without its guid it would count as another
     feed_title = _plain(parsed.feed.get("title_detail"))
@@ -134,7 +131,7 @@ def _references(run: re.Match[str]) -> str:
     return "".join(written)
 
 
-def _parsed(text: str, url: str) -> tuple[Any, list[Any], int]:
+def _parsed(text: str, url: str, host: str) -> tuple[Any, list[Any], int]:
     """What feedparser makes of the document, its entries, and how many had to be left out because it fails on them."""
     try:
         parsed = _fed(text, url)
@@ -144,7 +141,7 @@ def _parsed(text: str, url: str) -> tuple[Any, list[Any], int]:
         return parsed, list(parsed.entries), 0
     spans = list(_spans(text))
     if not spans:
-        raise NoFeedError("is not a readable feed")
+        raise Unreadable("The response of %(host)s is not a readable feed.", host=host)
     before, after = text[: spans[0][0]], text[spans[-1][1] :]
     entries: list[Any] = []
     skipped = 0
@@ -289,14 +286,19 @@ def _seconds(duration: Any) -> int | None:
     )
 
 
-def _json_feed(document: bytes, url: str) -> tuple[list[dict[str, Any]], int]:
+def _json_feed(document: bytes, url: str, host: str) -> tuple[list[dict[str, Any]], int]:
     """https://www.jsonfeed.org/version/1.1/."""
     try:
         feed = parse_json(document)
     except ValueError as error:
-        raise NoFeedError(f"looks like JSON but isn't valid ({error})") from error
+        raise Unreadable(
+            "The response of %(host)s looks like JSON but isn't valid: %(error)s.", host=host, error=str(error)
+        ) from error
     if "jsonfeed.org/version/" not in str(feed.get("version")) or not isinstance(feed.get("items"), list):
-        raise NoFeedError("is JSON, but not a JSON Feed; use the action http.new_list_item for other JSON")
+        raise Unreadable(
+            "The response of %(host)s is JSON, but not a JSON Feed. For other JSON, use the action http.new_list_item.",
+            host=host,
+        )
     items, skipped = [], 0
     for item in feed["items"]:
         try:

@@ -364,7 +364,7 @@ async def test_what_feedparser_fails_on_is_left_out_and_told(ctx, monkeypatch):
     items[4] = "<item><guid>4</guid><title>poison</title></item>"
     found, skipped = rss_reader.read(channel(*items).encode(), "https://example.org/", "text/xml")
     assert ([item["id"] for item in found], skipped) == ([str(number) for number in range(9) if number != 4], 1)
-    assert rss._left_out(skipped) == "1 of the feed's items can't be read and were left out."
+    assert rss._left_out(skipped) == "1 item of the feed can't be read and was left out."
 
 
 async def test_what_the_feed_gives_to_tell_items_apart_is_told(ctx, peer):
@@ -379,12 +379,12 @@ async def test_what_the_feed_gives_to_tell_items_apart_is_told(ctx, peer):
     assert "have the same ID" in str(await note(shared.format(1), shared.format(2)))
     assert await note(plain.format(1), plain.format(2)) is None
     rotating = "<item><guid>{1}-{0}</guid><title>t{0}</title><link>https://x/{0}</link></item>"
-    assert "other IDs at each look" in str(await note(rotating.format(1, "a"), rotating.format(2, "a")))
+    assert "item IDs change each time" in str(await note(rotating.format(1, "a"), rotating.format(2, "a")))
     assert "no title, link or date" in str(await note("<item><guid>a-1</guid><description>d</description></item>"))
     for number in range(5):
         strange = [f"<item><guid>{number}{place}</guid><title>{number}{place}</title></item>" for place in "ab"]
         told = await note(*strange)
-        assert ("All items of the feed were new" in str(told)) == (number >= 2)
+        assert ("Every item of the feed was new" in str(told)) == (number >= 2)
 
 
 async def test_billion_laughs(ctx, peer):
@@ -419,7 +419,7 @@ async def test_a_body_that_is_the_name_of_a_file_is_not_opened(ctx, peer, tmp_pa
         (
             '<html><head><link rel="alternate" type="application/rss+xml" href="/feed.xml"></head></html>',
             "text/html",
-            r"is a web page; its feed is at http://127.0.0.1:\d+/feed.xml",
+            r"is a web page. Its feed is at http://127.0.0.1:\d+/feed.xml",
         ),
         ("", "application/rss+xml", "is empty"),
         ("garbage", "text/plain", "is not a readable feed"),

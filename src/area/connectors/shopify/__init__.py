@@ -17,6 +17,7 @@ from area.sdk import (
     Output,
     Permanent,
     Request,
+    Sentence,
     Service,
     Subscription,
     hmac_sha256,
@@ -187,7 +188,8 @@ async def _change(ctx: Context, name: str, signature: str, wanted: str, **variab
     query = f"mutation ({signature}) {{ {name}({arguments}) {{ {wanted} userErrors {{ message }} }} }}"
     answer = parse(dict[str, Any], (await _ask(ctx, query, **variables)).get(name), "Shopify")
     if answer["userErrors"]:
-        raise Permanent(f"Shopify says: {'; '.join(user_error['message'] for user_error in answer['userErrors'])}")
+        said = "; ".join(user_error["message"] for user_error in answer["userErrors"])
+        raise Permanent(Sentence("Shopify refused: %(said)s", said=said))
     return answer
 
 

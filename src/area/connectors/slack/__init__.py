@@ -22,6 +22,7 @@ from area.sdk import (
     Request,
     Response,
     Retry,
+    Sentence,
     Service,
     account_ids,
     hmac_versioned,
@@ -56,11 +57,16 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
         return None
     method = response.url.partition("?")[0].rpartition("/")[2]
     if "ok" not in body:
-        return Permanent(f"Unexpected response from Slack to {method}.")
-    error = body.get("error") or "no reason"
-    needed = f", {body['needed']} is needed: connect Slack again" if body.get("needed") else ""
-    message = f"Slack answered {method} with {error}{needed}."
-    return Retry(message, parks=error == "ratelimited") if error in BUSY else Permanent(message)
+        return Permanent(Sentence("Unexpected response from Slack to %(method)s.", method=method))
+    error = body.get("error")
+    sentence = Sentence(
+        "Slack refused %(method)s: %(error)s.", method=method, error=error or Sentence("no reason given")
+    )
+    if body.get("needed"):
+        sentence = Sentence(
+            "%(error)s The scope %(scope)s is missing. Reconnect Slack.", error=sentence, scope=body["needed"]
+        )
+    return Retry(sentence, parks=error == "ratelimited") if error in BUSY else Permanent(sentence)
 
 
 service = Service(

@@ -200,7 +200,7 @@ async def test_refusals(vendor, ctx):
         with pytest.raises(expected):
             await post()
     vendor.fails(200, {"ok": False, "error": "missing_scope", "needed": "chat:write", "provided": "users:read"})
-    with pytest.raises(Permanent, match="missing_scope, chat:write is needed"):
+    with pytest.raises(Permanent, match="The scope chat:write is missing"):
         await post()
     vendor.fails(200, {"ok": False, "error": "already_reacted"})
     await act(ctx, service.reactions["add_reaction"], channel="C1", ts="1.2", emoji="eyes")

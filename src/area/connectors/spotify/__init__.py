@@ -18,6 +18,7 @@ from area.sdk import (
     Output,
     Pages,
     Permanent,
+    Sentence,
     Service,
     lookup,
     output,
@@ -188,7 +189,7 @@ async def start_playback(ctx: Context, device: Device = "", what: What = "") -> 
     """Play a track, album, artist or playlist, or resume playback. Spotify Premium only."""
     kind, uri = _address(what)
     if what and not uri:
-        raise Permanent(f"{what!r} is not a Spotify URL or URI.")
+        raise Permanent(Sentence('"%(text)s" is not a Spotify URL or URI.', text=what))
     body = without_blanks(uris=[uri]) if kind in ("track", "episode") else without_blanks(context_uri=uri)
     # https://developer.spotify.com/documentation/web-api/reference/start-a-users-playback
     await ctx.http.call("PUT", "/me/player/play", params=without_blanks(device_id=device), json=body or None)
@@ -219,9 +220,9 @@ async def _track(ctx: Context, text: str) -> Track:
     if kind == "track":  # https://developer.spotify.com/documentation/web-api/reference/get-track
         return await ctx.http.get(f"/tracks/{uri.rpartition(':')[2]}", Track)
     if kind:
-        raise Permanent(f"{text!r} is not a track.")
+        raise Permanent(Sentence('"%(text)s" is not a track.', text=text))
     query = {"q": text, "type": "track", "limit": "1"}
     # https://developer.spotify.com/documentation/web-api/reference/search
     for track in await ctx.http.get("/search", list[Track], at="tracks.items", params=query):
         return track
-    raise Permanent(f"Spotify found no track for {text!r}.")
+    raise Permanent(Sentence('Spotify found no track for "%(text)s".', text=text))

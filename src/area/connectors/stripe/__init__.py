@@ -17,6 +17,7 @@ from area.sdk import (
     Pages,
     Permanent,
     Request,
+    Sentence,
     Service,
     Subscription,
     hmac_timestamped,
@@ -227,5 +228,14 @@ def minor(amount: Decimal, currency: str) -> int:
     """The amount in the currency's smallest unit. Raises `Permanent` if it has too many decimals."""
     decimals = DECIMALS.get(currency.lower(), 2)
     if amount.scaleb(decimals) % 1:
-        raise Permanent(f"{amount} has too many decimals: {currency.upper()} has {decimals or 'none'}.")
+        raise Permanent(
+            Sentence(
+                "%(amount)s has too many decimals. %(currency)s allows %(decimals)s.",
+                amount=amount,
+                currency=currency.upper(),
+                decimals=decimals,
+            )
+            if decimals
+            else Sentence("%(amount)s has decimals. %(currency)s has none.", amount=amount, currency=currency.upper())
+        )
     return int(amount.scaleb(decimals))

@@ -18,6 +18,7 @@ from area.sdk import (
     Permanent,
     Response,
     Retry,
+    Sentence,
     Service,
     composed,
     lookup,
@@ -40,7 +41,9 @@ async def _works(ctx: Context, bot: Any) -> Account:
         me = await ctx.http.post("/getMe", dict[str, Any], at="result")
         elsewhere = await ctx.http.post("/getWebhookInfo", str, at="result.url")
     except (AuthExpired, Permanent) as error:
-        raise Permanent(f"Telegram rejected this token. @BotFather shows it again. {error}") from error
+        raise Permanent(
+            Sentence("Telegram rejected this token. @BotFather shows it again. %(error)s", error=error)
+        ) from error
     if elsewhere:
         raise Permanent(
             "Another program receives this bot's messages through a webhook. Create a separate bot for AREA."
@@ -50,9 +53,17 @@ async def _works(ctx: Context, bot: Any) -> Account:
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:
     if response.status == 409:
-        return Retry(f"Another program reads this bot's messages; make a bot of its own for AREA. {response.excerpt()}")
+        return Retry(
+            Sentence(
+                "Another program reads this bot's messages. Create a separate bot for AREA. %(said)s",
+                said=response.excerpt(),
+            )
+        )
     wait = lookup("parameters.retry_after", body)  # https://core.telegram.org/bots/api#responseparameters
-    return Retry(f"Telegram asks to wait for {wait} s.", timedelta(seconds=wait), parks=True) if wait else None
+    if not wait:
+        return None
+    sentence = Sentence("Telegram asks AREA to wait %(number)s seconds.", number=wait)
+    return Retry(sentence, timedelta(seconds=wait), parks=True)
 
 
 service = Service(

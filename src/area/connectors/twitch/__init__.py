@@ -17,6 +17,7 @@ from area.sdk import (
     Permanent,
     Quirks,
     Retry,
+    Sentence,
     Service,
     composed,
     new_events,
@@ -155,7 +156,12 @@ async def send_message(ctx: Context, channel: Channel, text: Text) -> Sent:
     if not sent["is_sent"]:
         why = sent.get("drop_reason") or {}
         kind = Retry if why.get("code") in TOO_FAST else Permanent
-        raise kind(f"Twitch did not send the message. {why.get('message', '')}".strip())
+        said = why.get("message")
+        raise kind(
+            Sentence("Twitch didn't send the message: %(said)s", said=said)
+            if said
+            else Sentence("Twitch didn't send the message.")
+        )
     return Sent.model_validate(sent)
 
 
@@ -186,7 +192,7 @@ async def update_channel(
         # https://dev.twitch.tv/docs/api/reference#get-games
         games = (await ctx.http.get("/games", params={"name": category}))["data"]
         if not games:
-            raise Permanent(f"Twitch has no category {category!r}.")
+            raise Permanent(Sentence('Twitch has no category "%(name)s".', name=category))
         body["game_id"] = games[0]["id"]
     # https://dev.twitch.tv/docs/api/reference#modify-channel-information
     await ctx.http.call("PATCH", "/channels", params={"broadcaster_id": await user_id(ctx)}, json=body)

@@ -123,13 +123,13 @@ async def test_a_message_that_is_held_back(ctx, vendor, code, error):
     dropped = {"message_id": "", "is_sent": False, "drop_reason": {"code": code, "message": "Not like this."}}
     vendor.on("POST", "/chat/messages", {"data": [dropped]})
     reaction = service.reactions["send_message"]
-    with pytest.raises(error, match=r"did not send the message\. Not like this"):
+    with pytest.raises(error, match=r"didn't send the message: Not like this"):
         await reaction.function(ctx, reaction.params(channel="bob", text="Hi"))
 
 
 @pytest.mark.parametrize(
     ("name", "params", "said"),
-    [("create_clip", {"channel": "nobody"}, "no channel 'nobody'"), ("update_channel", {"title": "T", "category": "?"}, "no category")],
+    [("create_clip", {"channel": "nobody"}, 'no channel "nobody"'), ("update_channel", {"title": "T", "category": "?"}, "no category")],
 )  # fmt: skip
 async def test_what_there_is_not(ctx, vendor, name, params, said):
     vendor.on("GET", "/users", {"data": []})

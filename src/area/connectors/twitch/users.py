@@ -1,6 +1,6 @@
 """User IDs of channels."""
 
-from area.sdk import Context, Permanent
+from area.sdk import Context, Permanent, Sentence
 
 
 async def user_id(ctx: Context, channel: str = "") -> str:
@@ -8,5 +8,5 @@ async def user_id(ctx: Context, channel: str = "") -> str:
     # https://dev.twitch.tv/docs/api/reference#get-users
     users = (await ctx.http.get("/users", params={"login": channel} if channel else {}))["data"]
     if not users:
-        raise Permanent(f"Twitch has no channel {channel!r}.")
+        raise Permanent(Sentence('Twitch has no channel "%(name)s".', name=channel))
     return str(users[0]["id"])

@@ -34,7 +34,9 @@ def _header_name(name: str) -> str:
 
 def _header_or_field(name: str) -> str:
     if name.startswith("body.") and not BODY.fullmatch(name):
-        raise ValueError(f"{name!r} is not a field of the body. Use one such as body.event.id.")
+        raise ValueError(
+            Sentence('"%(name)s" is not a field of the body. Use one such as body.event.id.', name=name[:100])
+        )
     return name if name.startswith("body.") else _header_name(name)
 
 
@@ -179,6 +181,6 @@ async def _picked(path: str, body: Any, size: int) -> Any:
     try:
         return await evaluate(work, size)
     except TooMuch as error:
-        raise Permanent(f"`pick` can't be evaluated: {error}") from error
+        raise Permanent(Sentence("`pick` can't be evaluated: %(error)s", error=error)) from error
     except (ValueError, TypeError):
         return None

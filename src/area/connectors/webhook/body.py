@@ -12,12 +12,12 @@ import orjson
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, create_form_parser, parse_options_header
 
-from area.sdk import Permanent
+from area.sdk import Number, Permanent, Sentence
 from area.sdk.decoding import charset_in, decode_text, parse_json
 
 MAX_DEPTH = 100  # levels of lists and objects; what writes JSON stops at 254
 MAX_FIELDS = 1000
-TOO_MANY = f"The form has more than {MAX_FIELDS} fields; send fewer, or JSON."
+TOO_MANY = Sentence("The form has more than %(number)s fields. Send fewer, or JSON.", number=Number(MAX_FIELDS))
 FORM = "application/x-www-form-urlencoded"
 # bytes, whatever they look like; other types are text if they are UTF-8
 BINARY = re.compile(r"(?:image|audio|video|font|model)/.+|application/(?:octet-stream|pdf|zip|gzip|x-tar|.*protobuf)")
@@ -48,7 +48,9 @@ def read(raw: bytes, content_type: str) -> Any:
             return _parsed(raw, charset)
         except json.JSONDecodeError as error:
             if declared:
-                raise Permanent(f"The body is declared as JSON but isn't valid: {error}.") from error
+                raise Permanent(
+                    Sentence("The body is declared as JSON but isn't valid: %(error)s.", error=error)
+                ) from error
     if kind == FORM:
         return form(raw, charset)
     if XML.fullmatch(kind):
@@ -81,7 +83,9 @@ def _parsed(raw: bytes, charset: str | None) -> Any:
         try:
             orjson.dumps(nested)
         except orjson.JSONEncodeError as error:
-            raise Permanent(f"The JSON is nested more than {MAX_DEPTH} levels deep. Flatten it.") from error
+            raise Permanent(
+                Sentence("The JSON is nested more than %(number)s levels deep. Flatten it.", number=MAX_DEPTH)
+            ) from error
     return value
 
 
@@ -125,7 +129,9 @@ def _multipart(raw: bytes, content_type: str) -> dict[str, Any]:
         parser.write(_without_preamble(raw, boundary))
         parser.finalize()
     except FormParserError as error:
-        raise Permanent(f"The body is declared as multipart/form-data but isn't valid: {error}.") from error
+        raise Permanent(
+            Sentence("The body is declared as multipart/form-data but isn't valid: %(error)s.", error=error)
+        ) from error
     if b"--" + boundary + b"--" not in raw:
         raise Permanent("The multipart form is incomplete: its last boundary is missing.")
     return _collected(pairs)

@@ -127,7 +127,7 @@ async def test_form_with_files():
         (b"{", "application/json", "declared as JSON"),
         (b"{'a': 1}", "application/json", "declared as JSON"),
         (b"NaN", "application/json", "declared as JSON"),
-        (b"&".join(b"a=1" for _ in range(1001)), "application/x-www-form-urlencoded", "1000 fields"),
+        (b"&".join(b"a=1" for _ in range(1001)), "application/x-www-form-urlencoded", "1,000 fields"),
         (b"--X\r\n", "multipart/form-data", "multipart"),
         (
             b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--B',

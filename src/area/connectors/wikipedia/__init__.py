@@ -15,6 +15,7 @@ from area.sdk import (
     Permanent,
     Response,
     Retry,
+    Sentence,
     Service,
     composed,
     lookup,
@@ -36,11 +37,12 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     """Errors come with status 200: https://www.mediawiki.org/wiki/API:Errors_and_warnings"""
     if response.status >= 400 or "/w/api.php" not in response.url or isinstance(body.get("query"), dict):
         return None
-    message = (
-        f"Wikipedia refuses: {lookup('error.info error.code', body, 'nothing that it documents is in its answer.')}"
+    said = lookup("error.info error.code", body)
+    sentence = (
+        Sentence("Wikipedia refused: %(said)s", said=said) if said else Sentence("Unexpected response from Wikipedia.")
     )
     passes = str(lookup("error.code", body)).startswith(PASSING)
-    return Retry(message, response.retry_after()) if passes else Permanent(message)
+    return Retry(sentence, response.retry_after()) if passes else Permanent(sentence)
 
 
 service = Service(
@@ -118,7 +120,9 @@ async def page_edited(ctx: Context, since: datetime, language: In = "en", *, tit
     sizes: dict[Any, Any] = {0: 0}
     async for page in _rows(ctx, language, "rv", since, query, dict[str, Any]):
         if page.get("missing") or page.get("invalid"):
-            raise Permanent(f"The {language!r} Wikipedia has no page {title!r}.")
+            raise Permanent(
+                Sentence('The Wikipedia "%(language)s" has no page "%(title)s".', language=language, title=title)
+            )
         for row in parse(list[dict[str, Any]], page.get("revisions", []), "Wikipedia"):
             grown = _grown(sizes.get(row.get("parentid")), row.get("size"))
             edit = parse(Edit, {**page, **row, "sizediff": grown, "new": row.get("parentid") == 0}, "Wikipedia")
@@ -181,7 +185,13 @@ async def _of_the_day(ctx: Context, language: str, name: str, kind: type[Any]) -
     # https://www.mediawiki.org/wiki/Wikifeeds_API "Get featured content"
     feed = await ctx.http.get(f"https://{language}.wikipedia.org/api/rest_v1/feed/featured/{day:%Y/%m/%d}")
     if not lookup(name, feed):
-        raise Permanent(f"The {language!r} Wikipedia has no {kind.__name__.lower()} of the day for {day}.")
+        raise Permanent(
+            Sentence('The Wikipedia "%(language)s" has no article of the day for %(day)s.', language=language, day=day)
+            if kind is Article
+            else Sentence(
+                'The Wikipedia "%(language)s" has no picture of the day for %(day)s.', language=language, day=day
+            )
+        )
     yield Event(day.isoformat(), parse(kind, feed | {"date": day.isoformat()}, "Wikipedia"))
     ctx.state["told"] = day.isoformat()
 

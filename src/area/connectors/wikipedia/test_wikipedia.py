@@ -174,7 +174,7 @@ async def test_addresses():
 
 
 async def test_a_page_that_does_not_exist(ctx, double):
-    with pytest.raises(Permanent, match="has no page 'Nowhere'"):
+    with pytest.raises(Permanent, match='has no page "Nowhere"'):
         await Watch(ctx, service.actions["page_edited"], title="Nowhere").look()
 
 
@@ -284,7 +284,7 @@ async def test_the_article_and_picture_of_the_day(ctx, double, clock):
 
 async def test_a_day_without_an_article(ctx, double):
     double.feeds = {"2026/11/23": {"image": IMAGE}}
-    with pytest.raises(Permanent, match="'is' Wikipedia has no article of the day for 2026-11-23"):
+    with pytest.raises(Permanent, match='Wikipedia "is" has no article of the day for 2026-11-23'):
         await Watch(ctx, service.actions["article_of_the_day"], language="is").look()
     double.feeds = {}
     with pytest.raises(Permanent, match="404"):

@@ -242,7 +242,11 @@ async def _found(ctx: Context, channel: str, part: str) -> dict[str, Any]:
     # https://developers.google.com/youtube/v3/docs/channels/list
     async for row in ctx.http.rows("/channels", params={"part": part, **which}):
         return row
-    raise Permanent(f"YouTube has no channel {channel}." if channel else "This account has no YouTube channel.")
+    raise Permanent(
+        Sentence("YouTube has no channel %(channel)s.", channel=channel)
+        if channel
+        else Sentence("This account has no YouTube channel.")
+    )
 
 
 async def _related(ctx: Context, which: str, channel: str = "") -> str:

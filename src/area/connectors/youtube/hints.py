@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 
-from area.sdk import Context, Hint, Hook, Permanent, Reply, Request, Subscription, hmac_sha1, now
+from area.sdk import Context, Hint, Hook, Permanent, Reply, Request, Sentence, Subscription, hmac_sha1, now
 
 HUB = "https://pubsubhubbub.appspot.com/subscribe"
 TOPIC = "https://www.youtube.com/feeds/videos.xml?channel_id="
@@ -36,7 +36,7 @@ async def _channel(ctx: Context, channel: str) -> str:
     # https://developers.google.com/youtube/v3/docs/channels/list
     async for row in ctx.http.rows("/channels", params={"part": "id", "forHandle": channel}, most=1):
         return str(row["id"])
-    raise Permanent(f"YouTube has no channel {channel}.")
+    raise Permanent(Sentence("YouTube has no channel %(channel)s.", channel=channel))
 
 
 def _meant(request: Request) -> Reply | None:
