@@ -33,8 +33,9 @@ async def record(
     address: str | None = None,
 ) -> None:
     """Record that a user (None: unknown, or the command line) did `action` to `subject`. `detail` must not contain
-    secrets.
+    secrets. `address` is the client's; default: that of the request that the session belongs to.
     """
+    address = address or session.info.get("address")
     await session.execute(
         insert(AuditEntry).values(
             user_id=user_id,

@@ -312,8 +312,11 @@ async def test_the_answer_to_each_role_that_reads(clients, things):
 @pytest.mark.parametrize(
     "row", [row for row in TABLE if row.method != "GET"], ids=lambda row: f"{row.method} {row.template}"
 )
-async def test_the_answer_to_each_role(row, clients, things):
+async def test_the_answer_to_each_role(row, clients, things, state):
     assert await answers(row, clients, things) == row.expected
+    async with state.database.sessions() as session:
+        nowhere = "select action from audit where user_id is not null and address is null"
+        assert not (await session.scalars(text(nowhere))).all(), "audit entries without the client's address"
 
 
 async def test_a_foreign_page_changes_nothing_with_the_cookie(people, nobody, things):

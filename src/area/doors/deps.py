@@ -73,12 +73,13 @@ async def cache(request: Request) -> Cache:
 CacheDep = Annotated[Cache, Depends(cache)]
 
 
-async def session(state: StateDep) -> AsyncIterator[AsyncSession]:
+async def session(request: Request, state: StateDep) -> AsyncIterator[AsyncSession]:
     """One transaction per request: committed when the route returns, rolled back when it raises. Nothing else commits.
 
-    Takes a connection only at its first statement.
+    Takes a connection only at its first statement. Audit entries made in it have the client's address.
     """
     async with state.database.transaction() as session:
+        session.info["address"] = client_address(request, state)
         yield session
 
 
