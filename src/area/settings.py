@@ -12,7 +12,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from typing_extensions import override
 
 from area.kit.hostnames import is_loopback, parse_pattern
@@ -266,7 +272,7 @@ class Settings(BaseSettings):
             return self.secret_key.get_secret_value().split(",")
         path = self.data_dir / "secret_key"
         try:
-            return path.read_text().split()
+            return path.read_text("utf-8", "replace").split()
         except FileNotFoundError:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".secret_key.{os.getpid()}")
@@ -313,6 +319,22 @@ class Clients(PydanticBaseSettingsSource):
                 topic = self._variables.get(f"area_{match[1]}_topic") or None
                 clients[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None, topic)
         return ({"clients": clients} if clients else {}) | ({"servers": servers} if servers else {})
+
+
+NAMES_A_SERVICE = re.compile(r"area_([a-z][a-z0-9_]*)_(client_id|client_secret|signing_secret|topic|server)")
+
+
+def variables() -> list[str]:
+    """The names of the variables in the environment and in `.env` that start with AREA_, in upper case, sorted."""
+    sources = (DotEnvSettingsSource(Settings), EnvSettingsSource(Settings))
+    names = {name.upper() for source in sources for name in source.env_vars}
+    return sorted(name for name in names if name.startswith("AREA_"))
+
+
+def unknown_variables() -> list[str]:
+    """Those of `variables` that AREA doesn't use, which are probably misspelt."""
+    known = {f"AREA_{name.upper()}" for name in Settings.model_fields}
+    return [name for name in variables() if name not in known and not NAMES_A_SERVICE.fullmatch(name.lower())]
 
 
 def _split(text: str) -> list[str]:

@@ -1,17 +1,21 @@
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 from tests.peers import smtp_server
 
 from area.app import recommend
-from area.cli import doctor
+from area.cli import findings
 from area.db.embedded import binaries
 from area.engine.runtime import worker
 from area.engine.state import State
@@ -35,6 +39,7 @@ def test_each_line_says_what_was_seen_and_what_to_do(area):
     result = area("doctor")
     assert result.exit_code == 1
     assert "✗ Workers: none is running. Start `area up` or `area worker`." in result.stdout
+    assert "✗ Web: nothing listens at http://127.0.0.1:" in result.stdout
     for name in ("Settings", "Data dir", "Secret key", "Disk", "Connectors", "Database", "Clock", "Schema", "Catalog"):
         assert f"✓ {name}: " in result.stdout, result.stdout
     assert [entry["name"] for entry in area_json(area)][-2:] == ["Mail", "DNS"]
@@ -66,9 +71,9 @@ def test_the_version_of_postgresql_is_the_one_that_it_says_itself(area):
 
 
 def test_a_minor_release_that_is_behind():
-    assert doctor._release(18, doctor.NEWEST[18]) == f"18.{doctor.NEWEST[18]}."
-    assert doctor._release(18, 0).startswith("18.0, which is older than 18.")
-    assert doctor._release(99, 1) == "99.1."
+    assert findings.release(18, findings.NEWEST[18]) == f"18.{findings.NEWEST[18]}."
+    assert findings.release(18, 0).startswith("18.0, which is older than 18.")
+    assert findings.release(99, 1) == "99.1."
 
 
 def test_proxies(area, monkeypatch):
@@ -101,6 +106,114 @@ def test_a_proxy_that_is_seen_and_not_trusted(area, start, free_port, dsn, monke
     assert result["said"].startswith("127.0.0.1 sent X-Forwarded-For")
     monkeypatch.delenv("AREA_METRICS_TOKEN")
     assert finding(area, "Proxies")["ok"], "it can't be asked"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said", "advice"),
+    [
+        ({"AREA_REGISTRATON": "closed"}, "no setting AREA_REGISTRATON.", "Did you mean AREA_REGISTRATION?"),
+        ({"AREA_GITHBU_CLIENT_ID": "1"}, "no setting AREA_GITHBU_CLIENT_ID.", "Did you mean AREA_GITHUB_CLIENT_ID?"),
+        ({"AREA_GITHUB_CLIENT_ID": "1"}, "only work together", "Set both or none."),
+        ({"AREA_GITHUB_CLIENT_ID": "1", "AREA_GITHUB_CLIENT_SECRET": "2", "AREA_GITLAB_SERVER": "https://x.test"},
+         "valid; AREA's URL is ", ""),
+    ],
+)  # fmt: skip
+def test_a_variable_that_does_nothing(no_database, monkeypatch, tmp_path, variables, said, advice):
+    *first, last = variables.items()
+    for name, value in first:
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text(f"{last[0]}={last[1]}\n")
+    checked = finding(no_database, "Settings")
+    assert said in checked["said"]
+    assert checked["advice"] == advice
+    assert checked["ok"] is not bool(advice)
+
+
+def test_before_the_first_start_nothing_is_made(no_database, tmp_path):
+    checks = {check["name"]: check for check in area_json(no_database)}
+    assert [name for name, check in checks.items() if not check["ok"]] == ["Workers"]
+    assert checks["Database"]["said"] == "the embedded PostgreSQL is created at the first start."
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file"])
+def test_a_data_dir_that_is_none(no_database, tmp_path, monkeypatch, kind):
+    (tmp_path / "data").write_text("")
+    if kind == "below a file":
+        monkeypatch.setenv("AREA_DATA_DIR", str(tmp_path / "data" / "deeper"))
+    checked = finding(no_database, "Data dir")
+    assert checked["said"] == f"{tmp_path}/data is not a directory."
+    assert not checked["ok"]
+
+
+def test_secrets_whose_key_is_gone(area, tmp_path, monkeypatch):
+    area.user()
+    area.ok("apply", "-f", "-", typed=json.dumps([{
+        "name": "Hook", "action": {"component": "webhook.received"},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
+    }]))  # fmt: skip
+    good = finding(area, "Credentials")
+    assert (good["ok"], good["said"]) == (True, "1 stored secrets, all encrypted with known keys.")
+    key, kept = tmp_path / "data" / "secret_key", (tmp_path / "data" / "secret_key").read_bytes()
+    missing = "1 of 1 stored secrets were encrypted with a secret key that is missing here."
+
+    def check(wrong: str, key_line: str) -> None:
+        assert finding(area, "Credentials")["said"] == missing, wrong
+        assert key_line in finding(area, "Secret key")["said"], wrong
+
+    key.unlink()
+    check("lost", "created at the first start")
+    assert not key.exists(), "a new one would hide that the old one is lost"
+    for wrong in (b"short\n", bytes(range(128, 200))):
+        key.write_bytes(wrong)
+        key.chmod(0o600)
+        check("damaged", "contains no valid key")
+    key.unlink()
+    key.mkdir()
+    check("a directory", "is not a file")
+    key.rmdir()
+    monkeypatch.setenv("AREA_SECRET_KEY", "another-key-of-32-characters-or-more")
+    check("another", "1 key from AREA_SECRET_KEY")
+    monkeypatch.setenv("AREA_SECRET_KEY", f"another-key-of-32-characters-or-more,{kept.decode().strip()}")
+    assert finding(area, "Credentials")["ok"]
+
+
+def test_another_program_on_the_port(area, monkeypatch):
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other:
+        monkeypatch.setenv("AREA_PORT", str(other.getsockname()[1]))
+        answering = threading.Thread(target=answer_one, args=(other,), daemon=True)
+        answering.start()
+        checked = finding(area, "Web")
+        answering.join()
+    assert checked["said"].startswith("another program responds at http://127.0.0.1:")
+    assert checked["advice"] == "Stop that program, or choose another port with AREA_PORT."
+
+
+def answer_one(server: socket.socket) -> None:
+    for _ in range(2):  # what is asked for: whether it is ready, and its metrics
+        client, _ = server.accept()
+        with client:
+            client.recv(1000)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+
+async def test_a_worker_that_hangs(area, dsn, monkeypatch):
+    monkeypatch.setattr(findings, "SILENT", -1.0)  # so that any worker is
+    connection = await asyncpg.connect(dsn, server_settings={"application_name": "area worker here 1"})
+    try:
+        checked = await asyncio.to_thread(finding, area, "Workers")
+    finally:
+        await connection.close()
+    assert checked["said"].startswith("1 of 1 hasn't used the database for ")
+    assert not checked["ok"]
+
+
+async def test_a_schema_of_a_newer_version(area, dsn):
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("update alembic_version set version_num = '9999'")
+    await connection.close()
+    checked = await asyncio.to_thread(finding, area, "Schema")
+    assert checked["advice"] == "A newer AREA made it: install that again."
 
 
 def test_a_key_that_others_may_read(area, tmp_path):

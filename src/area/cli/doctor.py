@@ -6,40 +6,20 @@ import re
 import shutil
 import socket
 import stat
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
 from area.cli import console
+from area.cli.findings import PATIENCE, Finding, fetch, look
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from area.settings import Settings
 
 LEAST_DISK = 1 << 30  # bytes
-OLDEST_JOB = 60.0  # seconds that a due job can be late
-MOST_SKEW = 5.0  # seconds
-PATIENCE = 5.0  # seconds for external servers
-
-# Newest minor releases as of May 2026: https://www.postgresql.org/support/versioning/
-NEWEST = {15: 18, 16: 14, 17: 10, 18: 4}
-
-WORKERS = """
-select count(distinct application_name) from pg_stat_activity
-where datname = current_database() and starts_with(application_name, $1)
-"""
-
-FAILING_CLEANUPS = """
-select s.name as service, c.last_error from vendor_cleanups c join services s on s.id = c.service_id
-where c.last_error is not null order by c.id limit 1
-"""
 
 CONFIRM = (
     "Since AREA sends mail, consider AREA_REGISTRATION=confirm: new users confirm their address, and strangers"
@@ -47,20 +27,11 @@ CONFIRM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. `advice` explains how to fix it if it failed."""
-
-    name: str
-    ok: bool
-    said: str
-    advice: str = ""
-
-
 def doctor(as_json: console.AsJson = False) -> None:
     """Check that AREA and everything it needs work.
 
-    Checks settings, files, database, schema, catalog, workers, queue, clock, disk, proxies, registration, mail and DNS.
+    Checks settings, files, keys, database, schema, catalog, web, workers, queue, clock, disk, proxies, registration,
+    mail and DNS.
     Exit code 1 if a check fails.
     """
     findings = list(_look(console.configured(quiet=True)))
@@ -68,45 +39,83 @@ def doctor(as_json: console.AsJson = False) -> None:
         console.print_json(findings)
     else:
         for finding in findings:
-            advice = "" if finding.ok else f" {finding.advice}"
-            console.echo(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.said}{advice}")
+            line = f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.said} {'' if finding.ok else finding.advice}"
+            console.echo(line.rstrip())
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
 def _look(settings: "Settings") -> Iterator[Finding]:
-    import asyncio
-
-    yield Finding("Settings", ok=True, said=f"valid; AREA's URL is {settings.base_url}.")
+    keys = _keys(settings)
+    yield _settings(settings)
     yield _data_dir(settings.data_dir)
-    yield _secret_key(settings)
+    yield _secret_key(settings, keys)
     yield _disk(settings.data_dir)
     yield _connectors()
-    try:
-        with console.database(settings) as dsn:
-            yield from asyncio.run(_database(settings, dsn))
-    except Exception as error:
-        sentences = console.explain(error)
-        if not sentences:
-            raise
-        yield Finding("Database", ok=False, said=" ".join(sentences))
+    yield from _database(settings, keys or ())
     yield _proxy(settings)
     yield _registration(settings)
     yield _mail(settings)
     yield _dns(settings)
 
 
+def _settings(settings: "Settings") -> Finding:
+    """Check that every variable is one that AREA uses: a misspelt one would do nothing."""
+    from difflib import get_close_matches
+
+    from area.connections import registrations
+    from area.registry import Malformed, registry
+    from area.settings import NAMES_A_SERVICE, Settings, unknown_variables, variables
+
+    names = [f"AREA_{name.upper()}" for name in Settings.model_fields if name not in ("clients", "servers")]
+    unknown, halves = unknown_variables(), []
+    try:
+        services = registry().services
+        clients = registrations.clients(registry(), settings)
+    except Malformed:  # which another check tells
+        pass
+    else:
+        given = variables()
+        slugs = {client.client for client in clients} | set(services)
+        own = tuple(f"AREA_{slug.upper()}_" for slug in slugs)
+        named = [name for client in clients for name in client.variables]
+        unknown = [name for name in unknown if not name.startswith(own)]  # a connector's own
+        unknown += [name for name in given if NAMES_A_SERVICE.fullmatch(name.lower()) and not name.startswith(own)]
+        names += named
+        for client in clients:
+            pair = [f"AREA_{client.client.upper()}_CLIENT_{part}" for part in ("ID", "SECRET")]
+            if len(set(pair) & set(given)) == 1:
+                halves += pair
+    if unknown:
+        guess = get_close_matches(unknown[0], names, 1)
+        return Finding(
+            "Settings",
+            ok=False,
+            said=f"AREA has no setting {' or '.join(sorted(set(unknown)))}.",
+            advice=f"Did you mean {guess[0]}?" if guess else "Remove it, or fix its name.",
+        )
+    if halves:
+        said = f"{halves[0]} and {halves[1]} only work together, and one of them is missing."
+        return Finding("Settings", ok=False, said=said, advice="Set both or none.")
+    return Finding("Settings", ok=True, said=f"valid; AREA's URL is {settings.base_url}.")
+
+
 def _data_dir(path: Path) -> Finding:
     name = "Data dir"
-    if not path.is_dir():
-        return Finding(name, ok=True, said=f"{path.absolute()} is created at the first start.")
-    if not os.access(path, os.W_OK | os.X_OK):
+    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        return Finding(
+            name, ok=False, said=f"{existing.absolute()} is not a directory.", advice="Remove it, or set AREA_DATA_DIR."
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
         return Finding(
             name,
             ok=False,
-            said=f"{path.absolute()} isn't writable.",
+            said=f"{existing.absolute()} isn't writable.",
             advice="Make the user that runs AREA its owner, or set AREA_DATA_DIR.",
         )
+    if existing is not path:
+        return Finding(name, ok=True, said=f"{path.absolute()} is created at the first start.")
     if path.stat().st_mode & stat.S_IWOTH:
         return Finding(
             name,
@@ -117,25 +126,32 @@ def _data_dir(path: Path) -> Finding:
     return Finding(name, ok=True, said=f"{path.absolute()} is writable.")
 
 
-def _secret_key(settings: "Settings") -> Finding:
+def _keys(settings: "Settings") -> list[str] | None:
+    """The secret keys; None if none can be read. Unlike `Settings.secret_keys`, this doesn't create one."""
+    try:
+        if settings.secret_key is None:
+            (settings.data_dir / "secret_key").stat()
+        return settings.secret_keys()
+    except OSError:
+        return None
+
+
+def _secret_key(settings: "Settings", keys: list[str] | None) -> Finding:
     name, path = "Secret key", settings.data_dir / "secret_key"
     if settings.secret_key is not None:
         count = len(settings.secret_keys())
         return Finding(name, ok=True, said=f"{count} key{'' if count == 1 else 's'} from AREA_SECRET_KEY.")
     if not path.exists():
         return Finding(name, ok=True, said="created at the first start.")
-    if not os.access(path, os.R_OK):
+    restore = "Restore it from a backup: credentials can't be read without it."
+    if not path.is_file():
+        return Finding(name, ok=False, said=f"{path} is not a file.", advice=restore)
+    if keys is None:
         return Finding(name, ok=False, said=f"{path} can't be read.", advice="Make the user that runs AREA its owner.")
     if path.stat().st_mode & 0o077:
         return Finding(name, ok=False, said=f"other users can read {path}.", advice=f"Run `chmod 600 {path}`.")
-    keys = settings.secret_keys()
-    if not keys or any(len(key) < 32 for key in keys):
-        return Finding(
-            name,
-            ok=False,
-            said=f"{path} contains no valid key.",
-            advice="Restore it from a backup: credentials can't be read without it.",
-        )
+    if not keys or not all(re.fullmatch(r"[!-~]{32,}", key) for key in keys):
+        return Finding(name, ok=False, said=f"{path} contains no valid key.", advice=restore)
     return Finding(
         name, ok=True, said=f"{len(keys)} key{'' if len(keys) == 1 else 's'} in {path}, readable only by its owner."
     )
@@ -164,124 +180,23 @@ def _connectors() -> Finding:
     return Finding("Connectors", ok=True, said=f"{len(services)} services with {count} components.")
 
 
-async def _database(settings: "Settings", dsn: str) -> list[Finding]:
-    import asyncpg
+def _database(settings: "Settings", keys: Sequence[str]) -> list[Finding]:
+    import asyncio
 
-    from area.db import schema
-    from area.db.dsn import raw_dsn
-
-    connection = await asyncpg.connect(raw_dsn(dsn), timeout=console.REACH_TIMEOUT)
-    try:
-        version = connection.get_server_version()
-        kind = "external" if settings.database_url else "embedded"
-        supported = version.major >= schema.OLDEST_SERVER
-        summary = f"{kind} PostgreSQL {_release(version.major, version.micro)}"
-        findings = [
-            Finding("Database", ok=supported, said=summary, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")
+    if settings.database_url is None and not (settings.data_dir / "postgres" / "PG_VERSION").exists():
+        return [
+            Finding("Database", ok=True, said="the embedded PostgreSQL is created at the first start."),
+            Finding("Workers", ok=False, said="none is running.", advice="Start `area up`."),
         ]
-        findings.append(await _clock(connection))
-        current = await schema.current(dsn)
-        if current != schema.head():
-            summary = f"{current or 'no schema yet'}, but this version of AREA needs {schema.head()}."
-            return [*findings, Finding("Schema", ok=False, said=summary, advice="Run `area db upgrade`.")]
-        findings.append(Finding("Schema", ok=True, said=f"{current}."))
-        return [*findings, await _queue(connection), await _catalog(connection), *await _engine(connection)]
-    finally:
-        await connection.close()
-
-
-def _release(major: int, minor: int) -> str:
-    """The version, and whether it is outdated. From version 10 on, asyncpg returns the minor version as `micro`."""
-    newest = NEWEST.get(major, 0)
-    if minor >= newest:
-        return f"{major}.{minor}."
-    return f"{major}.{minor}, which is older than {major}.{newest}. Update it: minor releases fix security holes."
-
-
-async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
-    before = time.monotonic()
-    theirs: datetime = await connection.fetchval("select clock_timestamp()")
-    apart = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
-    summary = f"{max(0.0, apart):.1f} s off the database's clock."
-    return Finding(
-        "Clock",
-        ok=apart < MOST_SKEW,
-        said=summary,
-        advice="Synchronise both with NTP: timers use this machine's clock.",
-    )
-
-
-async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
-    from area.registry import Malformed, registry
-
     try:
-        services = registry().services.values()
-    except Malformed:
-        return Finding("Catalog", ok=False, said="can't be compared.", advice="Fix the connector first.")
-    code = {
-        (service.name, kind, component.name)
-        for service in services
-        for kind, components in (("action", service.actions), ("reaction", service.reactions))
-        for component in components.values()
-    }
-    rows = await connection.fetch(
-        "select s.name as service, c.type::text, c.name from components c join services s on s.id = c.service_id"
-    )
-    missing = len(code - {(row["service"], row["type"], row["name"]) for row in rows})
-    summary = (
-        f"{missing} of {len(code)} components are missing from the database."
-        if missing
-        else f"{len(code)} components, as in the code."
-    )
-    return Finding("Catalog", ok=not missing, said=summary, advice="Run `area catalog sync`.")
-
-
-async def _queue(connection: "asyncpg.Connection[Any]") -> Finding:
-    """Check that the queue's tables match the installed PgQueuer."""
-    from area.db import queue
-
-    changes = await queue.drift(connection)
-    summary = (
-        f"{queue.version()} expects different tables: {' '.join(changes)}"
-        if changes
-        else f"as {queue.version()} expects."
-    )
-    advice = "Install the versions that this release of AREA requires."
-    return Finding("Queue's schema", ok=not changes, said=summary, advice=advice)
-
-
-async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
-    from area.db import queue
-    from area.db.session import WORKER
-
-    alive = await connection.fetchval(WORKERS, WORKER)
-    jobs = sum((await queue.depth(connection)).values(), queue.Depth())
-    summary = f"{alive} running, with {jobs.running} jobs in progress." if alive else "none is running."
-    waits = f", the oldest for {jobs.oldest:.0f} s" if jobs.due else ""
-    return [
-        Finding("Workers", ok=alive > 0, said=summary, advice="Start `area up` or `area worker`."),
-        await _vendors(connection),
-        Finding(
-            "Queue",
-            ok=jobs.oldest < OLDEST_JOB,
-            said=f"{jobs.due} jobs due{waits}.",
-            advice="Workers are stuck or too few: check their logs, or start more.",
-        ),
-    ]
-
-
-async def _vendors(connection: "asyncpg.Connection[Any]") -> Finding:
-    """Check that vendors can be told what was deleted."""
-    row = await connection.fetchrow(FAILING_CLEANUPS)
-    name = "Deleted connections"
-    if row is None:
-        return Finding(name, ok=True, said="all vendors have been told.")
-    return Finding(
-        name,
-        ok=False,
-        said=f"{row['service']} couldn't be told that access is over: {row['last_error']}",
-        advice="AREA tries again for three days; the audit log tells how it ended.",
-    )
+        with console.database(settings) as dsn:
+            return asyncio.run(look(settings, dsn, keys))
+    except Exception as error:
+        sentences = console.explain(error)
+        if not sentences:
+            raise
+        advice = "" if settings.database_url else "If it can't be repaired, restore a backup: docs/howto/backup.md."
+        return [Finding("Database", ok=False, said=" ".join(sentences), advice=advice)]
 
 
 def _proxy(settings: "Settings") -> Finding:
@@ -311,19 +226,10 @@ def _proxy(settings: "Settings") -> Finding:
 
 def _untrusted_peers(settings: "Settings") -> list[str]:
     """Peers whose X-Forwarded-For this machine's running web processes ignored. Empty if none runs."""
-    from area.cli.supervise import EVERYWHERE
-
-    connection = http.client.HTTPConnection(
-        EVERYWHERE.get(settings.host, settings.host), settings.port, timeout=PATIENCE
-    )
-    token = settings.metrics_token.get_secret_value() if settings.metrics_token else ""
     try:
-        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
-        text = connection.getresponse().read().decode("utf-8", "replace")
+        _, text = fetch(settings, "/metrics")
     except (OSError, http.client.HTTPException):
         return []
-    finally:
-        connection.close()
     return sorted(set(re.findall(r'^area_untrusted_proxies_total\{peer="([^"]*)"\}', text, re.MULTILINE)))
 
 

@@ -92,6 +92,7 @@ class Keyring:
         self._secrets = tuple(dict.fromkeys(secret.encode() for secret in secrets))
         self._ciphers = {_key_id(secret): AESGCM(_derive(secret, "credentials")) for secret in reversed(self._secrets)}
         self._current = _key_id(self._secrets[0])
+        self.key_ids = frozenset(self._ciphers)
 
     def encrypt(self, text: str, context: str) -> str:
         """`text` as `v1.<key id>.<base64url>`; decrypting needs the same `context`, such as `7|github|token`."""

@@ -84,7 +84,7 @@ def let_through(path: Path, account: Account) -> None:
     for parent in path.parents:
         status = parent.stat()
         if not _may(status, account, stat.S_IXOTH):
-            log.warning("letting the embedded PostgreSQL pass through a directory (chmod o+x)", directory=str(parent))
+            log.info("letting the embedded PostgreSQL pass through a directory (chmod o+x)", directory=str(parent))
             parent.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
 
 
