@@ -1,6 +1,6 @@
 """An AREA's configuration, validated by field and compiled for the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -215,10 +215,10 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         )
     errors: list[FieldError] = []
     params = _action_params(action, config.action_parameters, errors)
-    names = {field.name for field in fields(action.returns)}
+    names = {field.name: field.type for field in fields(action.returns)}
     only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
     delay = _delay(config.reaction_parameters.get("delay"), errors)
-    fillings, constants = _reaction_params(reaction, config.reaction_parameters, names | {"run"}, errors)
+    fillings, constants = _reaction_params(reaction, config.reaction_parameters, {**names, "run": "json"}, errors)
     declared = fields(reaction.params)
     if errors or params is None:
         raise Invalid(errors=errors)
@@ -258,7 +258,7 @@ def _action_params(action: Action, texts: Mapping[str, str], errors: list[FieldE
         return None
 
 
-def _only_if(text: str | None, names: set[str], errors: list[FieldError]) -> condition.Condition | None:
+def _only_if(text: str | None, names: Collection[str], errors: list[FieldError]) -> condition.Condition | None:
     if not text:
         return None
     try:
@@ -282,7 +282,7 @@ def _delay(text: str | None, errors: list[FieldError]) -> str | None:
 
 
 def _reaction_params(
-    reaction: Reaction, texts: Mapping[str, str], names: set[str], errors: list[FieldError]
+    reaction: Reaction, texts: Mapping[str, str], names: Mapping[str, str], errors: list[FieldError]
 ) -> tuple[dict[str, Filling], dict[str, Any]]:
     """Templates of the parameters with placeholders, and the values of the others."""
     fillings: dict[str, Filling] = {}

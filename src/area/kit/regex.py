@@ -3,7 +3,7 @@
 Syntax: https://github.com/google/re2/wiki/Syntax.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -45,6 +45,21 @@ class Regex:
         return len(text) <= MAX_TEXT and self._regexp.fullmatch(encoded(text)) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Capturing:
+    """A compiled pattern whose groups are read. `size` is its number of instructions, `groups` how many it has."""
+
+    size: int
+    groups: int
+    _regexp: Any = field(repr=False, compare=False)
+
+    def finditer(self, text: bytes) -> Iterator[str | list[str | None]]:
+        """Each match: the whole without groups, the group if there is one, else a list of them."""
+        for match in self._regexp.finditer(text):
+            parts = [None if part is None else part.decode("utf-8", "replace") for part in match.groups()]
+            yield parts if len(parts) > 1 else parts[0] or "" if parts else match.group().decode("utf-8", "replace")
+
+
 def encoded(text: str) -> bytes:
     """The first `MAX_TEXT` characters of `text` in UTF-8."""
     # lone surrogates, which JSON may contain, have no UTF-8: replace each by a question mark
@@ -54,6 +69,18 @@ def encoded(text: str) -> bytes:
 @lru_cache(maxsize=256)
 def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.compile`
     """Compile an RE2 pattern, cached. Raises `RegexError` if it is invalid, too long or too complex."""
+    regexp = _regexp(pattern, captures=False)
+    return Regex(pattern, regexp.programsize, regexp)
+
+
+@lru_cache(maxsize=256)
+def capturing(pattern: str) -> Capturing:
+    """Compile an RE2 pattern to read its groups, cached. Raises `RegexError` as `compile` does."""
+    regexp = _regexp(pattern, captures=True)
+    return Capturing(regexp.programsize, regexp.groups, regexp)
+
+
+def _regexp(pattern: str, *, captures: bool) -> Any:
     if len(pattern) > MAX_PATTERN:
         raise RegexError(
             Sentence(
@@ -64,7 +91,7 @@ def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.
         )
     options = re2.Options()
     options.log_errors = False
-    options.never_capture = True
+    options.never_capture = not captures
     options.max_mem = _MAX_MEMORY
     try:
         source = pattern.encode()
@@ -81,7 +108,7 @@ def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.
                 " joined by `or`."
             )
         )
-    return Regex(pattern, regexp.programsize, regexp)
+    return regexp
 
 
 def _sentence(message: str) -> Sentence:

@@ -1,16 +1,19 @@
-"""Dates that the `date` filter understands, and its output formats."""
+"""Dates that the filters `date` and `date_add` understand, and the formats they are written in."""
 
 import re
+from calendar import monthrange
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from area.kit.budget import Budget
-from area.kit.clock import BadTime, zone_named
+from area.kit.clock import BadTime, parse_duration, zone_named
 from area.kit.sentences import Sentence
 from area.kit.template.reading import Argument
 from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_text, is_empty
+
+Day = TypeVar("Day", date, datetime)
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -52,6 +55,7 @@ DIRECTIVES: Mapping[str, Callable[[datetime], str]] = {
 _DIRECTIVE = re.compile(r"%[-:]?.?", re.DOTALL)
 _DATE_ONLY = re.compile(r"\d{4}-?\d{2}-?\d{2}", re.ASCII)
 _UNIX = re.compile(r"-?\d{1,20}(?:\.\d{1,9})?", re.ASCII)
+_CALENDAR = re.compile(r"(\d{1,4})\s*(months?|mo|years?|y)", re.ASCII | re.IGNORECASE)
 _MAX_FORMAT = 200
 _MAX_DATE = 64
 _MILLISECONDS = 1e11  # in seconds this is the year 5138, so larger numbers are milliseconds
@@ -84,6 +88,54 @@ def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
             ) from error
 
     return show
+
+
+def date_add_filter(duration: Argument, zone_name: Argument = None) -> Filter:
+    """The filter `date_add`. Raises `BadArgument`."""
+    written = argument_text(duration, Sentence("the duration")).strip()
+    sign = -1 if written.startswith("-") else 1
+    plain = written.lstrip("+-").strip()
+    months = _CALENDAR.fullmatch(plain)
+    try:
+        shift = timedelta() if months else sign * parse_duration(plain)
+        zone = None if zone_name is None else zone_named(argument_text(zone_name, Sentence("the time zone")))
+    except BadTime as error:
+        raise BadArgument(str(error)) from error
+    number = 0 if months is None else sign * int(months[1]) * (1 if months[2].lower().startswith("m") else 12)
+
+    def add(value: Any, budget: Budget) -> str:
+        budget.spend(250)
+        if isinstance(value, dict | list | tuple) and value:
+            raise Unfit(Sentence("a list or an object is not a date."))
+        if is_empty(value):
+            return ""
+        at = _to_datetime(value)
+        try:
+            if not isinstance(at, datetime):
+                if not shift % timedelta(days=1):
+                    return (_months_later(at, number) + shift).isoformat()
+                at = datetime(at.year, at.month, at.day, tzinfo=zone or UTC)
+            local = _months_later(at.astimezone(zone) if zone else at, number)
+            # days are those of the calendar, hours those of the clock
+            days = timedelta(days=shift.days)
+            instant = (local + days).astimezone(UTC) + (shift - days)
+            return instant.astimezone(local.tzinfo).isoformat()
+        except (OverflowError, ValueError) as error:
+            raise Unfit(
+                Sentence('"%(value)s" is out of the range of dates.', value=as_text(value)[:_MAX_DATE])
+            ) from error
+
+    return add
+
+
+def _months_later(day: Day, number: int) -> Day:
+    """The same day so many months later, or the last of a shorter month. Raises `ValueError` out of range."""
+    if not number:
+        return day
+    year, month = divmod(day.year * 12 + day.month - 1 + number, 12)
+    if not 1 <= year <= 9999:
+        raise ValueError(year)
+    return day.replace(year=year, month=month + 1, day=min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _format(form: str) -> list[str | Callable[[datetime], str]]:

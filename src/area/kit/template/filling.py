@@ -9,8 +9,8 @@ import orjson
 from area.kit import template
 from area.kit.budget import Budget
 from area.kit.sentences import Sentence
+from area.kit.template.placeholder import placeholders
 from area.kit.template.places import Place, bare_json
-from area.kit.template.template import placeholders
 from area.kit.template.values import Filter
 
 Split = Callable[[str], Any]

@@ -1,44 +1,55 @@
 """The closed list of pure filters."""
 
 import html
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from area.kit.budget import MAX_TEXT, Budget
 from area.kit.decoding import parse_json
-from area.kit.sentences import Number, Sentence
-from area.kit.template.dates import date_filter
+from area.kit.sentences import Sentence
+from area.kit.template import lists, texts
+from area.kit.template.dates import date_add_filter, date_filter
 from area.kit.template.html import strip_html
-from area.kit.template.reading import SHOWN, Argument, Path, PlacedError, read_path
-from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_paid_text, as_text, is_empty, to_json
+from area.kit.template.numbers import number_filter, round_filter
+from area.kit.template.reading import SHOWN, Argument
+from area.kit.template.values import (
+    BadArgument,
+    Filter,
+    FilterOfTwo,
+    Unfit,
+    argument_int,
+    argument_path,
+    argument_text,
+    as_paid_text,
+    bounded,
+    is_empty,
+    to_json,
+)
 
 Function = Callable[[str], str]
+# "any" is a value that is known only when an event comes
+Shape = Literal["any", "text", "number", "boolean", "list", "object"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A filter: its syntax, its factory, its number of arguments, and whether it takes text."""
+    """A filter: its syntax, its factory, its number of arguments, and whether it takes text.
+
+    `takes` are the values it can process at all, or empty for all of them; `gives` is what it makes. With `of_two`, its
+    only argument may also be the path of a second value. `pattern`: backslashes in its first argument are its own.
+    """
 
     usage: str
     build: Callable[..., Filter]
     least: int = 0
     most: int = 0
     text: bool = False
-
-
-def _argument_int(value: Argument, what: Sentence, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise BadArgument(
-            Sentence(
-                "%(what)s must be a whole number from %(least)s to %(most)s.", what=what, least=least, most=Number(most)
-            )
-        )
-    return value
+    takes: frozenset[Shape] = frozenset()
+    gives: Shape = "any"
+    of_two: FilterOfTwo | None = None
+    pattern: bool = False
 
 
 def _plain(function: Function, characters: int, of_ascii: int = 64) -> Callable[[], Filter]:
@@ -51,21 +62,8 @@ def _plain(function: Function, characters: int, of_ascii: int = 64) -> Callable[
     return lambda: apply
 
 
-def _bounded(size: int) -> int:
-    """The size of a text that is about to be created. Raises `Unfit`."""
-    if size > MAX_TEXT:
-        raise Unfit(
-            Sentence(
-                "the text would have %(size)s characters, %(most)s are allowed.",
-                size=Number(size),
-                most=Number(MAX_TEXT),
-            )
-        )
-    return size
-
-
 def _truncate(length: Argument, end: Argument = "…") -> Filter:
-    size = _argument_int(length, Sentence("the length"), 1, MAX_TEXT)
+    size = argument_int(length, Sentence("the length"), 1, MAX_TEXT)
     tail = argument_text(end, Sentence("the end"))
     if len(tail) > size:
         raise BadArgument(Sentence("the end is longer than the whole."))
@@ -83,6 +81,17 @@ def _default(fallback: Argument) -> Filter:
     return lambda value, _: fallback if is_empty(value) else value
 
 
+def _default_of_two(value: Any, _: Budget, other: Any) -> Any:
+    return other if is_empty(value) else value
+
+
+def _merge(other: Argument = None) -> Filter:
+    if other is None:
+        return lists.merge
+    text = argument_text(other, Sentence("the object"))
+    return lambda value, budget: lists.merge_with(value, budget, text)
+
+
 def _replace(old: Argument, new: Argument) -> Filter:
     sought, other = argument_text(old, Sentence("what to replace")), argument_text(new, Sentence("the replacement"))
     if not sought:
@@ -92,7 +101,7 @@ def _replace(old: Argument, new: Argument) -> Filter:
         budget.spend(2 + (len(text) >> 4))
         # counted first, so that a text that would be too large is never created
         number = text.count(sought)
-        size = _bounded(len(text) + number * (len(other) - len(sought)))
+        size = bounded(len(text) + number * (len(other) - len(sought)))
         budget.spend(number // 4 + (size >> 5))
         return text.replace(sought, other)
 
@@ -110,7 +119,7 @@ def _join(separator: Argument = ", ") -> Filter:
         size = 0
         for item in value:
             text = item if type(item) is str else as_paid_text(item, budget)
-            size = _bounded(size + len(text) + len(between))
+            size = bounded(size + len(text) + len(between))
             pieces.append(text)
         budget.spend(size >> 5)
         return between.join(pieces)
@@ -134,50 +143,8 @@ def _length(value: Any, budget: Budget) -> int:
     return len(value if isinstance(value, str | list | tuple | dict) else as_paid_text(value, budget))
 
 
-_NUMERIC = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_LONGEST_NUMBER = 1000  # characters of a text, white space included
-_EXACT = Context(prec=1000)
-
-
-def _number(decimals: Argument = None) -> Filter:
-    if decimals is None:
-        return _to_number
-    places = Decimal(1).scaleb(-_argument_int(decimals, Sentence("the number of decimals"), 0, 20))
-
-    def number(value: Any, budget: Budget) -> str:
-        parsed = _to_number(value, budget)
-        if parsed is None:
-            return ""
-        # half up, as people learn it, of the written number rather than its binary neighbor
-        rounded = Decimal(as_text(parsed)).quantize(places, ROUND_HALF_UP, _EXACT)
-        return format(abs(rounded) if rounded.is_zero() else rounded, "f")
-
-    return number
-
-
-def _to_number(value: Any, budget: Budget) -> int | float | None:
-    budget.spend(60)
-    if isinstance(value, bool):
-        raise Unfit(Sentence("%(value)s is not a number.", value=as_text(value)))
-    if is_empty(value) or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST):
-        return value
-    if isinstance(value, int):
-        raise Unfit(Sentence("a number of more than 400 digits is too large."))
-    if isinstance(value, dict | list | tuple):
-        raise Unfit(Sentence("a list or an object is not a number."))
-    text = as_text(value)
-    parsed = _NUMERIC.fullmatch(text.strip()) if len(text) <= _LONGEST_NUMBER else None
-    if parsed is None:
-        raise Unfit(Sentence('"%(text)s" is not a number.', text=text[:SHOWN]))
-    if not math.isfinite(number := float(parsed[0])):
-        raise Unfit(Sentence('"%(text)s" is too large.', text=text[:SHOWN]))
-    return int(parsed[0]) if parsed[0].lstrip("+-").isdigit() else number
-
-
 def _parse_json(path: Argument = None) -> Filter:
-    steps = None if path is None else _steps(argument_text(path, Sentence("the path")))
+    steps = None if path is None else argument_path(path)
 
     def parse(value: Any, budget: Budget) -> Any:
         if isinstance(value, str):
@@ -189,27 +156,11 @@ def _parse_json(path: Argument = None) -> Filter:
                 value = parse_json(value)
             except ValueError as error:
                 raise Unfit(Sentence('"%(text)s" is not JSON.', text=value[:SHOWN])) from error
-        return value if steps is None else steps.find({_ROOT: value})
+        return value if steps is None else steps.within(value)
 
     return parse
 
 
-def _steps(text: str) -> Path:
-    """The path `text`, within a value."""
-    if not text:
-        raise BadArgument(Sentence("the path must not be empty."))
-    whole = _ROOT + (text if text.startswith("[") else f".{text}")
-    try:
-        path, end = read_path(whole, 0, PlacedError)
-    except PlacedError as error:
-        raise BadArgument(Sentence('"%(text)s" is not a path, such as issue.title.', text=text[:SHOWN])) from error
-    if end < len(whole):
-        raise BadArgument(Sentence('"%(text)s" is not a path, such as issue.title.', text=text[:SHOWN]))
-    return path
-
-
-_ROOT = "value"
-_LARGEST = 10**400
 _SAFE = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-.~"
 
 
@@ -220,7 +171,7 @@ def url_encoded(text: str, budget: Budget) -> str:
     unsafe = len(raw.translate(None, _SAFE))
     if not unsafe:
         return text
-    budget.spend(_bounded(len(raw) + 2 * unsafe) // 2)
+    budget.spend(bounded(len(raw) + 2 * unsafe) // 2)
     return quote(raw, safe="")
 
 
@@ -250,25 +201,66 @@ def escape_markdown(text: str, budget: Budget) -> str:
     return text.translate(_MARKDOWN)
 
 
+_LIST: frozenset[Shape] = frozenset({"any", "list"})
+_OBJECT: frozenset[Shape] = frozenset({"any", "object"})
+_EITHER: frozenset[Shape] = _LIST | _OBJECT
+_PART: frozenset[Shape] = _LIST | {"text"}
+
+
+def _text(usage: str, build: Callable[..., Filter], least: int = 0, most: int = 0, gives: Shape = "text") -> Kind:
+    return Kind(usage, build, least, most, text=True, gives=gives)
+
+
+def _list(usage: str, build: Callable[..., Filter], least: int = 0, most: int = 0, gives: Shape = "list") -> Kind:
+    return Kind(usage, build, least, most, takes=_LIST, gives=gives)
+
+
 FILTERS: Mapping[str, Kind] = {
-    "upper": Kind("upper", _plain(str.upper, 4), text=True),
-    "lower": Kind("lower", _plain(str.lower, 2), text=True),
-    "trim": Kind("trim", _plain(str.strip, 64), text=True),
-    "truncate": Kind('truncate:80 or truncate:80,"…"', _truncate, 1, 2, text=True),
-    "default": Kind('default:"none"', _default, 1, 1),
-    "date": Kind('date:"%d.%m.%Y %H:%M" or date:"%H:%M","Europe/Paris"', date_filter, 1, 2),
-    "json": Kind("json", lambda: to_json),
+    "upper": _text("upper", _plain(str.upper, 4)),
+    "lower": _text("lower", _plain(str.lower, 2)),
+    "trim": _text("trim", _plain(str.strip, 64)),
+    "truncate": _text('truncate:80 or truncate:80,"…"', _truncate, 1, 2),
+    "default": Kind('default:"none" or default:name', _default, 1, 1, of_two=_default_of_two),
+    "date": Kind('date:"%d.%m.%Y %H:%M" or date:"%H:%M","Europe/Paris"', date_filter, 1, 2, gives="text"),
+    "date_add": Kind('date_add:"2 days" or date_add:"-1 month","Europe/Paris"', date_add_filter, 1, 2, gives="text"),
+    "json": Kind("json", lambda: to_json, gives="text"),
     "parse_json": Kind('parse_json or parse_json:"issue.title"', _parse_json, 0, 1),
-    "urlencode": Kind("urlencode", lambda: url_encoded, text=True),
+    "urlencode": _text("urlencode", lambda: url_encoded),
+    "url_part": _text('url_part:"host" or url_part:"query","page"', texts.url_part_filter, 1, 2, gives="any"),
     "raw": Kind("raw", lambda: _raw),
-    "escape_html": Kind("escape_html", _plain(html.escape, 2, 2), text=True),
-    "escape_markdown": Kind("escape_markdown", lambda: escape_markdown, text=True),
-    "escape_slack": Kind("escape_slack", _plain(lambda text: html.escape(text, quote=False), 2, 2), text=True),
-    "number": Kind("number or number:2", _number, 0, 1),
-    "replace": Kind('replace:"old","new"', _replace, 2, 2, text=True),
+    "escape_html": _text("escape_html", _plain(html.escape, 2, 2)),
+    "escape_markdown": _text("escape_markdown", lambda: escape_markdown),
+    "escape_slack": _text("escape_slack", _plain(lambda text: html.escape(text, quote=False), 2, 2)),
+    "number": Kind("number or number:2", number_filter, 0, 1),
+    "round": Kind("round or round:2", round_filter, 0, 1, gives="number"),
+    "replace": _text('replace:"old","new"', _replace, 2, 2),
+    "match": Kind('match:"v([0-9.]+)" or match:"#([0-9]+)","all"', texts.match_filter, 1, 2, text=True, pattern=True),
+    "split": _text('split or split:","', texts.split_filter, 0, 1, gives="list"),
+    "lines": _text("lines", lambda: texts.lines, gives="list"),
     "first": Kind("first", lambda: _first),
     "last": Kind("last", lambda: _last),
-    "join": Kind('join or join:", "', _join, 0, 1),
-    "length": Kind("length", lambda: _length),
-    "strip_html": Kind("strip_html", lambda: strip_html, text=True),
+    "slice": Kind("slice:2 or slice:0,5", lists.slice_filter, 1, 2, takes=_PART),
+    "join": Kind('join or join:", "', _join, 0, 1, gives="text"),
+    "length": Kind("length", lambda: _length, gives="number"),
+    "map": _list('map:"author.name"', lists.map_filter, 1, 1),
+    "where": Kind("where:\"state == 'open'\"", lists.where_filter, 1, 1, takes=_LIST, gives="list", pattern=True),
+    "count": Kind(
+        "count or count:\"state == 'open'\"", lists.count_filter, 0, 1, takes=_LIST, gives="number", pattern=True
+    ),
+    "sort": _list('sort or sort:"price","desc"', lists.sort_filter, 0, 2),
+    "unique": _list('unique or unique:"author.name"', lists.unique_filter, 0, 1),
+    "group": _list('group:"state"', lists.group_filter, 1, 1),
+    "sum": _list('sum or sum:"price"', lists.sum_filter, 0, 1, "number"),
+    "min": _list('min or min:"price"', lists.min_filter, 0, 1, "any"),
+    "max": _list('max or max:"price"', lists.max_filter, 0, 1, "any"),
+    "flatten": _list("flatten", lambda: lists.flatten),
+    "keys": Kind("keys", lambda: lists.keys, takes=_OBJECT, gives="list"),
+    "values": Kind("values", lambda: lists.values, takes=_OBJECT, gives="list"),
+    "merge": Kind("merge or merge:name", _merge, 0, 1, takes=_EITHER, gives="object", of_two=lists.merge_with),
+    "pick": Kind('pick:"id","title"', lists.pick_filter, 1, 20, takes=_EITHER),
+    "csv": _list('csv or csv:";"', texts.csv_filter, 0, 1, "text"),
+    "parse_csv": _text('parse_csv or parse_csv:";"', texts.parse_csv_filter, 0, 1, gives="list"),
+    "hash": _text('hash or hash:"sha512"', texts.hash_filter, 0, 1),
+    "base64": _text('base64 or base64:"decode"', texts.base64_filter, 0, 1),
+    "strip_html": _text("strip_html", lambda: strip_html),
 }

@@ -57,11 +57,12 @@ class Path:
 
     def find(self, data: Mapping[str, Any]) -> Any:
         """The value in `data`; None if there is none."""
-        steps = self.steps
-        value: Any = data.get(steps[0][0])
-        if len(steps) == 1:
-            return value
-        for key, index in steps[1:]:
+        value = data.get(self.steps[0][0])
+        return value if len(self.steps) == 1 else self.within(value)
+
+    def within(self, value: Any) -> Any:
+        """What the steps after the first lead to in `value`; None if there is nothing."""
+        for key, index in self.steps[1:]:
             if isinstance(value, dict):
                 value = value.get(key)
             elif index is not None and isinstance(value, list | tuple):

@@ -6,57 +6,21 @@ from typing import Any
 
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget, Exhausted
 from area.kit.sentences import Number, Sentence, SentenceError
-from area.kit.template.filters import FILTERS, Kind
+from area.kit.template.placeholder import OF_TYPE, Placeholder, Step, TemplateError, misfit_of, read_placeholder
 from area.kit.template.places import Place, encoding
-from area.kit.template.reading import (
-    NAME,
-    SHOWN,
-    Argument,
-    Path,
-    PlacedError,
-    read_literal,
-    read_path,
-    read_string,
-    skip_space,
-    unknown_names,
-)
-from area.kit.template.values import BadArgument, Filter, Unfit, as_paid_text, to_json
-from area.kit.text import did_you_mean
+from area.kit.template.reading import Path, unknown_names
+from area.kit.template.values import Filter, Unfit, as_paid_text, to_json
 
 MAX_TEMPLATE = 65_536  # characters
 MAX_PLACEHOLDERS = 200
-MAX_FILTERS = 20  # per placeholder
-
-
-class TemplateError(PlacedError):
-    """A template that can't be used: what is wrong, where, and what to write instead."""
 
 
 class RenderError(SentenceError):
     """A template that can't be filled with this data: too large, or a value that a filter can't take."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A filter with its arguments; `text`: it takes text."""
-
-    name: str
-    apply: Filter
-    text: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Placeholder:
-    """A `path` or else the text `literal`, and the filters in order."""
-
-    source: str
-    path: Path | None
-    literal: str
-    filters: tuple[_Step, ...]
-
-
 # the text before a placeholder, its key if it only looks that up, and the placeholder
-_Slot = tuple[str, str | None, _Placeholder]
+_Slot = tuple[str, str | None, Placeholder]
 
 
 def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
@@ -89,7 +53,7 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
                 Sentence("more than %(most)s placeholders; use fewer.", most=MAX_PLACEHOLDERS), text, start
             )
         before.append(text[position:start])
-        placeholder, position = _read_placeholder(text, start)
+        placeholder, position = read_placeholder(text, start)
         if ending and placeholder.path:
             placeholder = _with(placeholder, ending)
         if place:
@@ -99,6 +63,7 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
         path = placeholder.path
         if path:
             paths.append(path)
+        paths += (step.other for step in placeholder.filters if step.other)
         if path is None and not placeholder.filters:
             before.append(placeholder.literal)
             continue
@@ -109,12 +74,17 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
         text=text,
         names=frozenset(path.name for path in paths),
         paths=frozenset(path.keys for path in paths),
+        lone=tuple(
+            (placeholder.path.name, placeholder.filters[0].name)
+            for _, _, placeholder in slots
+            if placeholder.path and len(placeholder.path.steps) == 1 and placeholder.filters
+        ),
         _slots=tuple(slots),
         _end="".join([*before, text[position:]]),
     )
 
 
-def _placed(placeholder: _Placeholder, place: Place, before: str, *, first: bool, alone: bool) -> _Placeholder:
+def _placed(placeholder: Placeholder, place: Place, before: str, *, first: bool, alone: bool) -> Placeholder:
     """The placeholder with the encoding for its place, given the known text before it."""
     names = {step.name for step in placeholder.filters}
     if placeholder.path is None or names & {"raw", *place.by_hand} or (alone and not place.alone):
@@ -123,132 +93,20 @@ def _placed(placeholder: _Placeholder, place: Place, before: str, *, first: bool
     return _with(placeholder, encoding(encode, deep=place.deep)) if encode else placeholder
 
 
-def _with(placeholder: _Placeholder, apply: Filter) -> _Placeholder:
-    return replace(placeholder, filters=(*placeholder.filters, _Step("", apply, text=False)))
-
-
-def placeholders(text: str) -> list[tuple[int, int]]:
-    """The beginning and end of each placeholder. Raises `TemplateError`."""
-    spans: list[tuple[int, int]] = []
-    position = 0
-    while (start := text.find("{{", position)) >= 0:
-        position = _read_placeholder(text, start)[1]
-        spans.append((start, position))
-    return spans
-
-
-def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
-    if text.startswith("{{{", start):
-        raise TemplateError(
-            Sentence('three braces; a placeholder has two: {{title}}. For a brace before one, write {{"{"}}{{title}}.'),
-            text,
-            start,
-        )
-    position = skip_space(text, start + 2)
-    path, literal = None, ""
-    if text.startswith(('"', "'"), position):
-        literal, position = read_string(text, position, TemplateError)
-    elif text.startswith("}}", position):
-        raise TemplateError(Sentence("the braces are empty; write a name, such as {{title}}."), text, start)
-    elif NAME.match(text, position) or text.startswith("[", position):
-        path, position = read_path(text, position, TemplateError)
-    else:
-        raise _unexpected(text, position, start)
-    filters: list[_Step] = []
-    while True:
-        position = skip_space(text, position)
-        if text.startswith("}}", position):
-            source = text[start : position + 2]
-            return _Placeholder(source, path, literal, tuple(filters)), position + 2
-        if not text.startswith("|", position):
-            raise _unexpected(text, position, start)
-        if len(filters) == MAX_FILTERS:
-            raise TemplateError(
-                Sentence("a placeholder has at most %(most)s filters.", most=MAX_FILTERS), text, position
-            )
-        piped, position = _read_filter(text, position, start)
-        filters.append(piped)
-
-
-def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
-    """The filter whose `|` is at `bar`."""
-    begin = skip_space(text, bar + 1)
-    match = NAME.match(text, begin)
-    if match is None:
-        raise TemplateError(Sentence("| must be followed by a filter: %(names)s.", names=", ".join(FILTERS)), text, bar)
-    name, position = match[0], match.end()
-    kind = FILTERS.get(name.lower())
-    if kind is None:
-        hint = did_you_mean(name, FILTERS)
-        name = name[:SHOWN]
-        unknown = Sentence('there is no filter "%(name)s"%(hint)s', name=name, hint=hint)
-        if hint == ".":
-            unknown = Sentence("%(sentence)s Available: %(names)s.", sentence=unknown, names=", ".join(FILTERS))
-        raise TemplateError(unknown, text, begin)
-    arguments: list[Argument] = []
-    position = skip_space(text, position)
-    if text.startswith("(", position):
-        raise _unexpected(text, position, start)
-    separator = ":"
-    while text.startswith(separator, position) and len(arguments) <= kind.most:
-        here = skip_space(text, position + 1)
-        read = read_literal(text, here, TemplateError)
-        if read is None:
-            raise _no_argument(text, here, start, kind)
-        arguments.append(read[0])
-        position = skip_space(text, read[1])
-        separator = ","
-    if not kind.least <= len(arguments) <= kind.most:
-        raise TemplateError(Sentence("write %(name)s as %(usage)s.", name=name, usage=kind.usage), text, begin)
-    try:
-        return _Step(name.lower(), kind.build(*arguments), kind.text), position
-    except BadArgument as error:
-        raise TemplateError(Sentence("%(name)s: %(error)s", name=name, error=error), text, begin) from error
-
-
-def _no_argument(text: str, position: int, start: int, kind: "Kind") -> TemplateError:
-    if position >= len(text):
-        return _unexpected(text, position, start)
-    if text[position] in "“”„‘’«»":  # noqa: RUF001 -- typographic quotes from phones
-        return TemplateError(Sentence("use straight quotes: \" or '."), text, position)
-    return TemplateError(
-        Sentence("an argument is a number or a text in quotes, as in %(usage)s.", usage=kind.usage), text, position
-    )
-
-
-def _unexpected(text: str, position: int, start: int) -> TemplateError:
-    """The error for an unexpected character at `position` of the placeholder that begins at `start`."""
-    if position >= len(text) or text.startswith("{{", position):
-        return TemplateError(
-            Sentence('this {{ is never closed; add }} after the name, or write {{"{{"}} for two braces.'), text, start
-        )
-    match = NAME.match(text, position)
-    word = match[0] if match else text[position]
-    if word.lower() in FILTERS:
-        return TemplateError(Sentence("put | before a filter, as in {{title | %(word)s}}.", word=word), text, position)
-    if word == "}":
-        return TemplateError(Sentence("a placeholder ends with two braces: }}."), text, position)
-    if word == "(":
-        return TemplateError(
-            Sentence("a filter's argument follows a colon, as in {{title | truncate:80}}."), text, position
-        )
-    return TemplateError(
-        Sentence(
-            '"%(word)s" is not allowed here; a placeholder is a name and filters, such as {{title | upper}}.',
-            word=word[:SHOWN],
-        ),
-        text,
-        position,
-    )
+def _with(placeholder: Placeholder, apply: Filter) -> Placeholder:
+    return replace(placeholder, filters=(*placeholder.filters, Step("", apply, text=False)))
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template, from `compile`. `names` are the top-level names it uses, `paths` the steps of each path."""
+    """A compiled template, from `compile`. `names` are the top-level names it uses, `paths` the steps of each path, and
+    `lone` the names whose value goes through a filter as a whole, with the first of these.
+    """
 
     text: str
     names: frozenset[str]
     paths: frozenset[tuple[str, ...]]
+    lone: tuple[tuple[str, str], ...]
     _slots: tuple[_Slot, ...] = field(repr=False)
     _end: str = field(repr=False)
 
@@ -287,7 +145,7 @@ class Template:
         return filled
 
 
-def _value(part: _Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
+def _value(part: Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
     value: Any = part.path.find(data) if part.path else part.literal
     if not part.filters:
         return value
@@ -295,7 +153,11 @@ def _value(part: _Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
         for step in part.filters:
             if step.text and not isinstance(value, str):
                 value = as_paid_text(value, budget)
-            before, value = value, step.apply(value, budget)
+            before = value
+            if step.of_two and step.other:
+                value = step.of_two(value, budget, step.other.find(data))
+            else:
+                value = step.apply(value, budget)
             if isinstance(value, str) and len(value) > MAX_TEXT and value is not before:
                 raise Unfit(
                     Sentence(
@@ -311,14 +173,14 @@ def _value(part: _Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
     return value
 
 
-def _text(part: _Placeholder, value: Any, budget: Budget) -> str:
+def _text(part: Placeholder, value: Any, budget: Budget) -> str:
     try:
         return as_paid_text(value, budget)
     except Exhausted as error:
         raise _too_much(part) from error
 
 
-def _fill(part: _Placeholder, value: Any, budget: Budget) -> None:
+def _fill(part: Placeholder, value: Any, budget: Budget) -> None:
     """Count what becomes part of the filled parameters. Raises `RenderError` if they become too large."""
     try:
         if isinstance(value, str):
@@ -336,7 +198,7 @@ def _fill(part: _Placeholder, value: Any, budget: Budget) -> None:
         raise _too_large(part)
 
 
-def _too_large(part: _Placeholder) -> RenderError:
+def _too_large(part: Placeholder) -> RenderError:
     return RenderError(
         Sentence(
             "%(part)s makes the parameters larger than %(most)s bytes. Shorten it, for example with | truncate:1000.",
@@ -346,7 +208,7 @@ def _too_large(part: _Placeholder) -> RenderError:
     )
 
 
-def _too_much(part: _Placeholder) -> RenderError:
+def _too_much(part: Placeholder) -> RenderError:
     return RenderError(
         Sentence(
             "%(part)s can't be filled in: it takes too much work. Shorten the value first, for example with"
@@ -356,10 +218,19 @@ def _too_much(part: _Placeholder) -> RenderError:
     )
 
 
-def _short(part: _Placeholder) -> str:
+def _short(part: Placeholder) -> str:
     return part.source if len(part.source) <= 100 else f"{part.source[:97]}…"
 
 
 def check(template: Template, names: Collection[str]) -> list[Sentence]:
-    """A sentence for each top-level name in the template that is not in `names`."""
-    return unknown_names(template.names, names)
+    """A sentence for each top-level name in the template that is not in `names`.
+
+    If `names` maps them to the types of an action's return values, also one for each filter that can't take its value.
+    """
+    sentences = unknown_names(template.names, names)
+    if isinstance(names, Mapping):
+        for name, first in template.lone:
+            misfit = misfit_of(first, OF_TYPE.get(str(names.get(name)), "any"))
+            if misfit:
+                sentences.append(Sentence("{{%(name)s}}: %(error)s", name=name, error=misfit))
+    return sentences

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import orjson
 
-from area.kit.budget import Budget
-from area.kit.sentences import Sentence, SentenceError
-from area.kit.template.reading import Argument
+from area.kit.budget import MAX_TEXT, Budget
+from area.kit.sentences import Number, Sentence, SentenceError
+from area.kit.template.reading import SHOWN, Argument, Path, PlacedError, read_path
 from area.kit.text import clean_json, dump_json
 
 Filter = Callable[[Any, Budget], Any]
+FilterOfTwo = Callable[[Any, Budget, Any], Any]
 
 _BIG = 2**63
 
@@ -115,3 +116,45 @@ def argument_text(value: Argument, what: Sentence) -> str:
     if not isinstance(value, str):
         raise BadArgument(Sentence("%(what)s must be a text in quotes.", what=what))
     return value
+
+
+def argument_int(value: Argument, what: Sentence, least: int, most: int) -> int:
+    """The argument, which must be a whole number in this range. Raises `BadArgument`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise BadArgument(
+            Sentence(
+                "%(what)s must be a whole number from %(least)s to %(most)s.", what=what, least=least, most=Number(most)
+            )
+        )
+    return value
+
+
+def bounded(size: int) -> int:
+    """The size of a text that is about to be created. Raises `Unfit`."""
+    if size > MAX_TEXT:
+        raise Unfit(
+            Sentence(
+                "the text would have %(size)s characters, %(most)s are allowed.",
+                size=Number(size),
+                most=Number(MAX_TEXT),
+            )
+        )
+    return size
+
+
+def argument_path(value: Argument) -> Path:
+    """The argument as a path within a value, for `Path.within`. Raises `BadArgument`."""
+    text = argument_text(value, Sentence("the path"))
+    if not text:
+        raise BadArgument(Sentence("the path must not be empty."))
+    whole = _ROOT + (text if text.startswith("[") else f".{text}")
+    try:
+        path, end = read_path(whole, 0, PlacedError)
+    except PlacedError:
+        end = -1
+    if end < len(whole):
+        raise BadArgument(Sentence('"%(text)s" is not a path, such as issue.title.', text=text[:SHOWN]))
+    return path
+
+
+_ROOT = "value"
