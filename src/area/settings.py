@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     session_days: int = Field(30, ge=1, description="Days after which an unused session expires.")
     max_areas: int = Field(1000, ge=1, description="AREAs per user.")
     max_running: int = Field(100, ge=1, description="Executions of one user that a worker runs at the same time.")
+    max_items: int = Field(
+        1000, ge=1, le=10_000, description="Items of a list that a link of a chain runs for (`for_each`)."
+    )
     webhook_rate: int = Field(
         1000, ge=1, description="Requests per second to one webhook URL, with bursts of five times as many."
     )

@@ -295,6 +295,7 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("reddit.submit_link", {"url": "https://x.org/?q={{body.v}}"}, "a&b", {"url": "https://x.org/?q=a%26b"}),
         ("google_drive.upload_file", {"url": "https://x.org/{{body.v}}"}, "a?b", {"url": "https://x.org/a%3Fb"}),
         ("google_drive.create_folder", {"name": "x", "folder": "{{body.v}}"}, "a,b", "should match pattern"),
+        ("area.pass_on", {"values": '{"a": "{{body.v}}", "b": {{body.v}}}'}, '", "c": "', {"values": {"a": '", "c": "', "b": '", "c": "'}}),
         ("home_assistant.call_service", {"data": '{"message": "hi {{body.v}}"}'}, "{{ states() }}", {"data": {"message": 'hi {{ "{{ states() }}" }}'}}),
         *(
             ("home_assistant.call_service", {"data": data, "service": service}, provided, {"data": {"message": text}})

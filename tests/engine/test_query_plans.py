@@ -8,7 +8,7 @@ import pytest
 from area import notices
 from area.db import queue
 from area.engine import cache, delivery, hints, intake, nudges, watch
-from area.engine.execution import executor, recorder
+from area.engine.execution import executor, followers, recorder
 from area.engine.sources import leases, life, turns
 from area.runs import history
 
@@ -41,6 +41,8 @@ async def filled(state, user):
         insert into area_executions (area_id, status) select 1 + n % 2000, 'success' from generate_series(1, 50000) n;
         insert into hook_states (area_id, state_key) select 1 + n % 2000, 'event:' || n from generate_series(1, 50000) n;
         insert into execution_records (execution_id, replay_of) select n, case when n % 10 = 0 then n end from generate_series(1, 50000) n;
+        insert into area_links (area_id, follows, "when") select id, id - 1, 'success' from areas where id > 2 and id % 5 > 0;
+        insert into execution_links (execution_id, parent, root) select n, n - 1, n - n % 10 from generate_series(1, 50000) n where n % 10 > 0;
         insert into execution_jobs (execution_id, job_id, reason, due_at) select n, n, 'retry', now() from generate_series(1, 5000) n;
         insert into pgqueuer (priority, status, entrypoint, payload) select 0, 'queued', 'later', '1' from generate_series(1, 5000);
         insert into pgqueuer_log (job_id, status, priority, entrypoint) select n, 'picked', 0, 'later' from generate_series(1, 5000) n;
@@ -68,7 +70,9 @@ LARGE = (
     "hook_states",
     "triggers",
     "execution_jobs",
+    "execution_links",
     "execution_records",
+    "area_links",
     "area_versions",
     "sources",
     "source_hints",
@@ -95,6 +99,10 @@ QUERIES = {
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),
     "take in": (intake.INSERT, ([1, 2], ["{}", "{}"])),
     "finish": (recorder.FINISH, ([1], ["success"], ["{}"], [None], [None], [None], [1], "[]")),
+    "lock what follows": (followers.LOCK_AREAS, ([1, 2],)),
+    "which run it is of": (followers.ROOTS, ([1, 2],)),
+    "lock the run": (followers.LOCK_ROOTS, ([1, 2],)),
+    "how large the run is": (followers.COUNT, ([10, 20],)),
     "run by another AREA": (intake.RECORD, ("[]",)),
     "mark as running": (executor.START, ([1], [None])),
     "what was run again": (str(history.REPLAYS).replace(":ids", "$1::bigint[]"), ([1, 2, 3],)),

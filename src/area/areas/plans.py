@@ -21,7 +21,7 @@ from area.kit.template.filling import Filling
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import Action, Reaction, sensitive
-from area.sdk.fields import Field, by_name, fields
+from area.sdk.fields import Field, VariableType, by_name, fields
 from area.sdk.shapes import Shape
 
 MASK = sensitive.MASK
@@ -98,6 +98,7 @@ class Plan:
     action_connection: int = 0
     reaction_connection: int = 0
     tells_run: bool = False  # whether a placeholder reads `run`
+    uses: frozenset[tuple[str, ...]] = frozenset()  # of a link: the paths that it reads, with two steps at most
 
     def holds(self, data: Mapping[str, Any], budget: Budget) -> bool:
         """Whether the reaction should run for an event. Raises `Exhausted`."""
@@ -123,10 +124,13 @@ class Plan:
         Raises `RenderError`, also if together they exceed `MAX_FILLED`.
         """
         budget.room = MAX_FILLED
-        data = {"run": run or SAMPLE_RUN, **data} if self.tells_run else data
+        run = run or SAMPLE_RUN
+        data = {"run": run, **data} if self.tells_run else data
         values = dict(self.constants)
         for name, filling in self.fillings.items():
-            value = filling.render(data, budget)
+            # in a chain, {{run}} is the number of its first run, and {{run.key}} still this run's
+            own = self.action.kind == "link" and any(path[0] == "run" and len(path) > 1 for path in filling.paths)
+            value = filling.render({**data, "run": run} if own else data, budget)
             if value in (None, "") and name in self.optional:
                 continue
             # a lone placeholder keeps its type, but a text field accepts a number
@@ -215,10 +219,15 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         )
     errors: list[FieldError] = []
     params = _action_params(action, config.action_parameters, errors)
-    names = {field.name: field.type for field in fields(action.returns)}
+    names = names_of(action, params)
     only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
     delay = _delay(config.reaction_parameters.get("delay"), errors)
     fillings, constants = _reaction_params(reaction, config.reaction_parameters, {**names, "run": "json"}, errors)
+    if action.kind == "link":
+        for name, filling in fillings.items():
+            if len({len(path) > 1 for path in filling.paths if path[0] == "run"}) > 1:
+                message = Sentence("Use {{run}} in one parameter, and {{run.id}} or {{run.key}} in another.")
+                errors.append({"field": f"reaction.parameters.{name}", "message": message})
     declared = fields(reaction.params)
     if errors or params is None:
         raise Invalid(errors=errors)
@@ -237,7 +246,27 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         action_connection=config.action_connection,
         reaction_connection=config.reaction_connection,
         tells_run=any("run" in filling.names for filling in fillings.values()),
+        uses=_uses(only_if, fillings) if action.kind == "link" else frozenset(),
     )
+
+
+def _uses(only_if: condition.Condition | None, fillings: Mapping[str, Filling]) -> frozenset[tuple[str, ...]]:
+    paths = [only_if.paths if only_if else frozenset(), *(filling.paths for filling in fillings.values())]
+    return frozenset(path[:2] for each in paths for path in each)
+
+
+def names_of(action: Action, params: BaseModel | None) -> dict[str, VariableType]:
+    """The names that an AREA's condition and placeholders may use, with their types. A link has an item only with
+    `for_each`, and an error only if it follows failures.
+    """
+    names = {field.name: field.type for field in fields(action.returns)}
+    if action.kind == "link" and params is not None:
+        if not getattr(params, "for_each", None):
+            names.pop("item", None)
+            names.pop("index", None)
+        if getattr(params, "when", "") not in ("failed", "any"):
+            names.pop("error", None)
+    return names
 
 
 def action_errors(action: Action, values: Mapping[str, Any]) -> list[FieldError]:

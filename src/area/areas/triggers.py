@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.areas import links
 from area.areas.plans import SECRET, Config, Scope, parse
 from area.db import contexts
 from area.db.models import Area, AreaHealth, HookState, Source, Trigger
@@ -47,7 +48,11 @@ async def watch(
         session.add(trigger)
     if trigger.source_id is not None:
         await unsubscribe(session, area.id)
-    if action.kind == "webhook":
+    await links.watch(session, area, action, config)
+    if action.kind == "link":
+        trigger.source_id = trigger.token_hash = trigger.token = trigger.secret = None
+        trigger.baseline = False
+    elif action.kind == "webhook":
         trigger.source_id = None
         if renew or trigger.token_hash is None:
             new_address(scope.keyring, trigger)

@@ -621,6 +621,34 @@ class Trigger(Base):
     )
 
 
+class AreaLink(Base):
+    """An AREA that runs after another one: a link of a chain. Its parameters say the same; here it can be found by what
+    it follows.
+    """
+
+    __tablename__ = "area_links"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    follows: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True, index=True)
+    when: Mapped[str] = mapped_column(String(10), doc="`success`, `failed`, `skipped`, `any` or `otherwise`.")
+    for_each: Mapped[str | None] = mapped_column(Text, doc="Path of the list that it runs for each item of.")
+    position: Mapped[int] = mapped_column(Integer, server_default=ZERO, doc="Among those that follow the same AREA.")
+
+
+class ExecutionLink(Base):
+    """The place in its run of an execution that another one led to. The first of a run has no row."""
+
+    __tablename__ = "execution_links"
+    __table_args__ = (Index("ix_execution_links_root_execution_id", "root", "execution_id"),)
+
+    execution_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("area_executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    parent: Mapped[int] = mapped_column(BigInteger, index=True, doc="The execution that it follows.")
+    root: Mapped[int] = mapped_column(BigInteger, doc="The first execution of the run, whose ID is the run's.")
+    index: Mapped[int | None] = mapped_column(Integer, doc="The item's place in its list, with `for_each`.")
+
+
 class ExecutionJob(Base):
     """The queue job of an execution that waits on its own."""
 
@@ -658,6 +686,9 @@ class ExecutionRecord(Base):
     )
     forced: Mapped[bool] = mapped_column(Boolean, server_default=FALSE, doc="Runs even if the AREA is off.")
     replay_of: Mapped[int | None] = mapped_column(BigInteger)
+    alone: Mapped[bool] = mapped_column(
+        Boolean, server_default=FALSE, doc="A replay after which the AREAs that follow don't run."
+    )
     chain: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="IDs of the AREAs that led here.")
     parameters: Mapped[str | None] = mapped_column(Text, doc="Parameters given for this run, encrypted JSON.")
     attempts: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="Each with `at`, `ms` and `error`.")

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from area import connections
 from area.areas import parameters
+from area.areas.links import When
 from area.areas.plans import Config, Plan, compile_config
 from area.areas.triggers import WhenOff
 from area.connections.vault import Ref
@@ -38,6 +39,12 @@ select a.id, a.user_id, a.name, a.is_active and u.is_active as active,
        (select jsonb_object_agg(vr.component_id || ' ' || vr.name, vr.id) from variables vr
         where vr.kind = 'parameter'
            and vr.component_id in (a.component_action_id, a.component_reaction_id)) as variables,
+       (select jsonb_agg(jsonb_build_array(l.area_id, l."when", l.for_each) order by l.position, l.area_id)
+        from area_links l where l.follows = a.id) as followers,
+       (with recursive up (id) as (
+          select l.follows from area_links l where l.area_id = a.id
+          union select l.follows from up join area_links l on l.area_id = up.id)
+        select array_agg(id) from up) as leading,
        a.component_action_id, a.component_reaction_id
 from areas a
 join users u on u.id = a.user_id
@@ -58,9 +65,18 @@ where c.user_id = $1 and s.name = $2 and c.connection_id = $3
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """An AREA that runs after this one."""
+
+    area_id: int
+    when: When
+    for_each: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Loaded:
-    """An AREA as the engine knows it: `Runnable`, or `Broken`."""
+    """An AREA as the engine knows it: `Runnable`, or `Broken`. `leading` are the AREAs that lead to it in its chain."""
 
     id: int
     user_id: int
@@ -72,6 +88,8 @@ class Loaded:
     failures: int
     secret: str = ""
     when_off: WhenOff = "retry"
+    followers: tuple[Follower, ...] = ()
+    leading: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -212,6 +230,8 @@ class Cache:
 
     def _load(self, row: asyncpg.Record) -> Runnable | Broken:
         known: dict[str, Any] = {name: row[name] for name in KNOWN}
+        known["followers"] = tuple(Follower(*parts) for parts in orjson.loads(row["followers"] or "[]"))
+        known["leading"] = tuple(row["leading"] or ())
         try:
             if row["secret"]:
                 known["secret"] = self.state.keyring.decrypt(row["secret"], contexts.hook(row["id"], "secret"))

@@ -30,6 +30,14 @@ left join execution_records r on r.execution_id = e.id
 where a.user_id = $1 and a.id <> all($2::int[]) and e.status = 'failed'
   and e.completed_at >= $3 at time zone 'utc'
 """
+# AREAs that react to failures, and the links of their chains
+LISTENING = """
+with recursive down (id) as (
+    select a.id from areas a join components c on c.id = a.component_action_id join services s on s.id = c.service_id
+    where a.user_id = $1 and s.name = 'AREA' and c.name <> 'ran'
+    union select l.area_id from down join area_links l on l.follows = down.id)
+select id from down
+"""
 SWITCHED_OFF = """
 select a.id, a.name, h.switched_off_at, h.reason from area_health h join areas a on a.id = h.area_id
 where a.user_id = $1 and h.switched_off_at >= $2
@@ -49,13 +57,16 @@ RENEWED_SINCE = (
 
 @dataclass(slots=True)
 class UserPlatform:
-    """Implements `sdk.Platform` for one user. `chain` lists the AREAs that led to this run, the current one last."""
+    """Implements `sdk.Platform` for one user. `chain` lists the AREAs that led to this run, the current one last. So
+    many of them are `links` that follow each other, and don't count as runs by another AREA.
+    """
 
     state: State
     user_id: int
     area_id: int
     chain: list[int] = field(default_factory=list)
     key: str = ""
+    links: int = 0
 
     async def post_notice(self, title: str, body: str, level: str) -> int:
         """Put a notice into the user's inbox; a retry of the same attempt returns the same notice."""
@@ -94,7 +105,7 @@ class UserPlatform:
                     path=path,
                 )
             )
-        if len(self.chain) >= LONGEST_CHAIN:
+        if len(self.chain) - self.links >= LONGEST_CHAIN:
             raise Permanent(
                 Sentence("%(number)s AREAs have already run in this chain, which is the limit.", number=LONGEST_CHAIN)
             )
@@ -139,11 +150,7 @@ class UserPlatform:
         """Failed executions of the user's AREAs, except those that such failures triggered themselves."""
         with asking():
             pool = await self.state.database.pool()
-            listening = await pool.fetch(
-                "select a.id from areas a join components c on c.id = a.component_action_id"
-                " join services s on s.id = c.service_id where a.user_id = $1 and s.name = 'AREA'",
-                self.user_id,
-            )
+            listening = await pool.fetch(LISTENING, self.user_id)
             ours = [row["id"] for row in listening]
             rows = await pool.fetch(FAILURES, self.user_id, ours, since)
         for row in rows:

@@ -45,15 +45,16 @@ class RunRecord(BaseModel):
     """What AREA records of a run besides `area_executions`: a row of `execution_records`.
 
     `version` is the AREA's version that it ran with, or should run with if `as_it_was`. `forced`: it runs even if the
-    AREA is off. `chain` lists the AREAs that led to it. `parameters` (sealed) replace the AREA's. `attempts` holds the
-    failed attempts, and the successful one after them. `state` is what an attempt left for the next. `said` holds the
-    parts of the execution's `error_message`.
+    AREA is off. `alone`: the AREAs that follow don't run after it. `chain` lists the AREAs that led to it. `parameters`
+    (sealed) replace the AREA's. `attempts` holds the failed attempts, and the successful one after them. `state` is
+    what an attempt left for the next. `said` holds the parts of the execution's `error_message`.
     """
 
     version: int | None = None
     as_it_was: bool = False
     forced: bool = False
     replay_of: int | None = None
+    alone: bool = False
     chain: list[int] = Field(default_factory=list)  # what is made is cheaper than what is copied
     parameters: str | None = None
     attempts: list[Attempt] = Field(default_factory=list)
@@ -80,11 +81,12 @@ PLAIN = RunRecord(version=1)  # of a success, which needs no row
 # the rows of a JSON array from `as_rows`, in the order of KEEP's columns
 RECORDS = (
     "jsonb_to_recordset({0}::jsonb) as r(execution_id bigint, version int, as_it_was bool, forced bool,"
-    " replay_of bigint, chain jsonb, parameters text, attempts jsonb, state jsonb, said jsonb)"
+    " replay_of bigint, alone bool, chain jsonb, parameters text, attempts jsonb, state jsonb, said jsonb)"
 )
 KEEP = (
     "insert into execution_records"
-    " (execution_id, version, as_it_was, forced, replay_of, chain, parameters, attempts, state, said) select r.* from "
+    " (execution_id, version, as_it_was, forced, replay_of, alone, chain, parameters, attempts, state, said)"
+    " select r.* from "
 )
 
 

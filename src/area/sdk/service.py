@@ -30,7 +30,7 @@ from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
 
 Quality = Literal["verified", "generated"]
-Kind = Literal["poll", "timer", "webhook", "listen"]
+Kind = Literal["poll", "timer", "webhook", "listen", "link"]
 OnCrash = Literal["retry", "fail"]
 Idempotent = Literal["key", "same"]
 Handshake = Callable[[Request], Reply | None]
@@ -407,6 +407,30 @@ class Service:
             self._claim(reaction.name, self.reactions)
             self.reactions[reaction.name] = reaction
             return reaction
+
+        return declare
+
+    def link(self, title: str, returns: type[BaseModel]) -> Callable[[Callable[..., None]], Action]:
+        """Declare `def f(…) -> None`, whose arguments are parameters: its events are the runs of other AREAs.
+
+        The engine starts them, and calls nothing. `returns` is what placeholders read.
+        """
+
+        def declare(function: Callable[..., None]) -> Action:
+            place = f"{self.slug}.{function.__name__}"
+            params, call = signature.components(function, ("params",), place, title)
+            return self.add(
+                Action(
+                    service=self,
+                    name=function.__name__,
+                    title=title,
+                    description=inspect.getdoc(function) or title,
+                    kind="link",
+                    params=params,
+                    returns=returns,
+                    function=call,
+                )
+            )
 
         return declare
 

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
 
 from area.sdk import Context, Event, Events, Failure, Option, Output, Service, output, param
 
@@ -16,6 +18,14 @@ service = Service(
 
 Target = Annotated[int, param("ID of one of your AREAs", 12, pick="areas", ge=1)]
 Which = Annotated[int | None, param("Only this AREA; any of yours if empty", 12, pick="areas", ge=1)]
+When = Literal["success", "failed", "skipped", "any", "otherwise"]
+WHENS = {
+    "success": "It succeeded",
+    "failed": "It failed",
+    "skipped": "Its condition didn't match",
+    "any": "Whatever happened",
+    "otherwise": "No other link that follows it has a matching condition",
+}
 DATA = "The data its action would return, as JSON with the names its {{…}} placeholders use"
 
 
@@ -34,6 +44,36 @@ class Started(Output):
 class Switched(Output):
     area_id: int = output("area_id", "ID of one of your AREAs", 12)
     is_active: bool = output("is_active", "Whether it is on now", True)
+
+
+class Ran(BaseModel):
+    """What a link may use of the run that it belongs to."""
+
+    origin: dict[str, Any] = Field(
+        description="What the first action returned",
+        examples=[{"title": "Printer is broken", "url": "https://example.org/7"}],
+    )
+    result: dict[str, Any] | None = Field(
+        None, description="What the reaction just before returned", examples=[{"id": "42"}]
+    )
+    steps: dict[str, Any] = Field(
+        description="What each reaction before returned, by the name of its AREA",
+        examples=[{"create_a_page": {"id": "42"}}],
+    )
+    item: Any = Field(None, description="The item that this run is for, with for_each", examples=["urgent"])
+    index: int | None = Field(None, description="The item's place in its list, from 0", examples=[0])
+    error: dict[str, Any] | None = Field(
+        None,
+        description="After a failure: its message, and the number of attempts",
+        examples=[{"message": "example.org answered 404.", "attempts": 1}],
+    )
+    run: int = Field(description="ID of the first run of the chain", examples=[4711])
+
+
+def _several(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value]
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 @service.picker
@@ -60,6 +100,34 @@ def area_failed(ctx: Context, since: datetime, area_id: Which = None) -> Events[
 def area_switched_off(ctx: Context, since: datetime, area_id: Which = None) -> Events[Trouble]:
     """Triggers when one of your AREAs is switched off after failing too many times in a row."""
     return _troubles(ctx.platform.switched_off(since), area_id)
+
+
+@service.link("Another AREA ran", Ran)
+def ran(
+    after: Annotated[
+        list[int],
+        BeforeValidator(_several),
+        param("IDs of the AREAs to follow", [12], pick="areas", min_length=1, max_length=20),
+    ],
+    when: Annotated[When, param("After which outcome", "success", labels=WHENS)] = "success",
+    for_each: Annotated[
+        str | None, param("A list to run once per item of, such as result.rows", "origin.items", max_length=500)
+    ] = None,
+) -> None:
+    """Makes this AREA a link of a chain: it runs when another of your AREAs has run, with everything that the AREAs
+    before it returned. Its run is stored together with the outcome of the run before, so none is lost or repeated.
+    """
+
+
+@service.reaction("Pass values on", idempotent="same")
+async def pass_on(
+    ctx: Context,
+    values: Annotated[
+        Mapping[str, Any], param("The values, as a JSON object", {"title": "{{title}}", "link": "{{url}}"})
+    ],
+) -> dict[str, Any]:
+    """Does nothing but return `values`, for the AREAs that follow: several actions can then lead to one reaction."""
+    return dict(values)
 
 
 @service.reaction("Run an AREA", idempotent="key")

@@ -19,6 +19,7 @@ from area.db.types import naive_utc
 from area.engine import access, metrics, proof
 from area.engine.cache import Broken, Cache, Connection, Runnable
 from area.engine.execution.fairness import Slots
+from area.engine.execution.followers import unable
 from area.engine.execution.outcome import Outcome, again, leave, over
 from area.engine.execution.running import Member, Running
 from area.engine.platform import UserPlatform
@@ -74,7 +75,7 @@ async def attempt(means: Means, running: Running, area: Runnable | Broken) -> Ou
     1. For a replay with the original configuration, load that version of the AREA (`_as_it_was`).
     2. Refuse it if the AREA is off, or if it was interrupted and can't or must not be repeated (`_refusal`). A broken
        AREA fails.
-    3. Load its event, if the job did not carry it.
+    3. Load its event, if the job did not carry it. A link of a chain fails if its event lacks what it needs.
     4. Unless it has waited before: skip it if `only_if` doesn't hold, and make it wait if it has a delay (`_filtered`).
     5. Make it wait if its connection doesn't work or is parked (`_waits_for_connection`).
     6. Wait for one of the user's slots; after a wait, check the connection again.
@@ -90,6 +91,8 @@ async def attempt(means: Means, running: Running, area: Runnable | Broken) -> Ou
         pool = await patiently(means.state.database.pool)
         text = await patiently(lambda: pool.fetchval(DATA, member.execution_id))
         member.data, member.size = (orjson.loads(text), len(text)) if text else ({}, 0)
+    if area.plan.action.kind == "link" and (why := unable(area.plan, member.data)):
+        return over(member, area, "failed", started, error=why, permanent=True)
     if not member.own and (outcome := await _filtered(member, area, started)):
         return outcome
     connection = await _connection(means, area)
@@ -293,7 +296,8 @@ def _context(means: Means, member: Member, area: Runnable, connection: Connectio
         area.reaction_ref,
         credential,
         area_id=area.id,
-        chain=[*member.record.chain, area.id],
+        chain=[*(member.record.chain or area.leading), area.id],
+        links=len(area.leading),
         key=_key(means, member),
         memory=dict(member.record.state),
     )

@@ -20,7 +20,7 @@ from area.db.queue import Job
 from area.db.types import naive_utc
 from area.engine import metrics
 from area.engine.cache import Broken, Cache, Runnable
-from area.engine.execution import fairness
+from area.engine.execution import fairness, followers
 from area.engine.execution.attempt import START, UNKNOWN, Means, attempt, retry_later
 from area.engine.execution.outcome import Outcome, crowded, leave, over
 from area.engine.execution.recorder import Recorder
@@ -199,6 +199,8 @@ class Executor:
             self.running.remove(running)  # from here on the outcome is recorded, whoever cancels
             if not member.own:
                 self.state.load.done(area.user_id)
+            if area.followers and outcome.later is None:
+                outcome.follow = await followers.prepare(self.state, self.cache, member, area, outcome)
             return self.recorder.record(outcome)
         finally:
             self.running.remove(running)

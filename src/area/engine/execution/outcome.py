@@ -4,6 +4,7 @@ writes them.
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,12 +23,37 @@ LONGEST_PAUSE = timedelta(hours=4)
 
 
 @dataclass(slots=True)
+class Run:
+    """A run of an AREA that follows, still without its number: the `data` lacks the run's own and its last brace."""
+
+    area_id: int
+    index: int | None
+    data: bytes
+
+
+@dataclass(slots=True)
+class Follow:
+    """What an outcome leads to. `chain` lists the AREAs that called each other up to here, if any did. `refused`
+    returns what follows instead if the outcome can't be stored and so becomes a failure.
+    """
+
+    runs: list[Run]
+    chain: list[int]
+    refused: "Callable[[Outcome], Follow | None] | None" = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all data."""
+        return sum(len(run.data) for run in self.runs)
+
+
+@dataclass(slots=True)
 class Outcome:
     """The outcome of one attempt of one execution.
 
     `result` is the JSON of what the reaction returned. `record` is what to store beside the execution, None if nothing.
     `started` is when its first attempt began, None if there was none. `later` is the job it waits for, None if it is
-    over.
+    over. `follow` holds the runs of the AREAs that follow, to be stored with it.
     """
 
     execution_id: int
@@ -44,6 +70,7 @@ class Outcome:
     recovers: bool = False
     permanent: bool = False
     later: LaterJob | None = None
+    follow: Follow | None = None
 
 
 def over(

@@ -6,8 +6,8 @@ An outcome is recorded like this:
 2. `_run` takes everything that waits. After a batch of more than `CROWD`, it first waits `WINDOW` for more.
 3. `_write_until_done` writes up to `BATCH` of them, and repeats that while the database is away. If a batch is refused,
    it writes them one by one; one that can't be stored is recorded as failed.
-4. `_write` is one transaction: end the executions, store their records, enqueue the jobs of those that wait, delete the
-   jobs of those that are done, and count permanent failures of AREAs.
+4. `_write` is one transaction: end the executions, store their records and the runs that follow them (`followers`),
+   enqueue the jobs of those that wait, delete the jobs of those that are done, and count permanent failures of AREAs.
 5. The batch's future is done: its outcomes are durable, and its jobs may be acknowledged.
 6. `_publish` notifies live pages of what changed.
 """
@@ -26,6 +26,7 @@ from area.db.away import is_away
 from area.db.notify import Channel, send
 from area.db.types import naive_utc
 from area.engine import metrics
+from area.engine.execution import followers
 from area.engine.execution.outcome import Outcome
 from area.engine.intake import enqueue_later
 from area.engine.state import State
@@ -82,16 +83,26 @@ class Recorder:
     _task: "asyncio.Task[None] | None" = None
     _changed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     _publisher: "asyncio.Task[None] | None" = None
+    _beside: "set[asyncio.Future[None]]" = field(default_factory=set)
 
     def record(self, outcome: Outcome) -> "asyncio.Future[None]":
         """Queue an outcome. Returns a future, shared by its batch, that is done once it is durable, however long the
         database is away.
         """
+        if outcome.follow and outcome.follow.size > followers.APART:
+            return self._apart(outcome)
         if self._batch is None:
             self._batch = asyncio.get_running_loop().create_future()
         self._waiting.append(outcome)
         self._wake.set()
         return self._batch
+
+    def _apart(self, outcome: Outcome) -> "asyncio.Future[None]":
+        """Write an outcome beside the others, since much follows it."""
+        task = asyncio.ensure_future(self._write_until_done([outcome], asyncio.Lock()))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
 
     def start(self) -> None:
         """Start writing."""
@@ -102,7 +113,7 @@ class Recorder:
         """Stop, and publish the last changes. Futures that are still pending never finish; their jobs are
         found again.
         """
-        tasks = [task for task in (self._task, self._publisher) if task]
+        tasks = [task for task in (self._task, self._publisher, *self._beside) if task]
         for task in tasks:
             task.cancel()
         telling = asyncio.create_task(self._publish(), name="publish-last")
@@ -130,11 +141,11 @@ class Recorder:
             if batch and not batch.done():
                 batch.set_result(None)
 
-    async def _write_until_done(self, outcomes: list[Outcome]) -> None:
+    async def _write_until_done(self, outcomes: list[Outcome], turn: asyncio.Lock | None = None) -> None:
         pause = 0.1
         while True:
             try:
-                async with self.writing:
+                async with turn or self.writing:
                     await self._write(outcomes)
             except asyncpg.DeadlockDetectedError:
                 log.info("recorder.deadlock", outcomes=len(outcomes))
@@ -155,6 +166,8 @@ class Recorder:
                         "failed",
                         clean_text(Sentence("The result can't be stored: %(error)s", error=error)),
                     )
+                    refused = outcomes[0].follow.refused if outcomes[0].follow else None
+                    outcomes[0].follow = refused(outcomes[0]) if refused else None
             else:
                 for outcome in outcomes:
                     self.changed(outcome.user_id, outcome.execution_id)
@@ -167,13 +180,20 @@ class Recorder:
     async def _write(self, outcomes: list[Outcome]) -> None:
         pool = await self.state.database.pool()
         simple = not any(
-            outcome.later or outcome.own_job or outcome.permanent or outcome.recovers for outcome in outcomes
+            outcome.later or outcome.own_job or outcome.permanent or outcome.recovers or outcome.follow
+            for outcome in outcomes
         )
         if simple:
             await self._finish(pool, outcomes)
             return
+        following = [outcome for outcome in outcomes if outcome.follow]
         async with pool.acquire(timeout=10) as conn, conn.transaction():
+            roots = await followers.lock(conn, following) if following else {}
             written = await self._finish(conn, outcomes)
+            if following:
+                await followers.store(
+                    conn, [outcome for outcome in following if outcome.execution_id in written], roots
+                )
             later = [outcome.later for outcome in outcomes if outcome.later and outcome.execution_id in written]
             if later:
                 await enqueue_later(conn, later)
@@ -181,6 +201,9 @@ class Recorder:
             if done:
                 await conn.execute(DONE_JOBS, done)
             await self._health(conn, [outcome for outcome in outcomes if outcome.execution_id in written])
+        for outcome in following:
+            if outcome.follow and outcome.execution_id in written:
+                self.state.load.accepted(outcome.user_id, len(outcome.follow.runs))
 
     async def _finish(self, conn: Any, outcomes: list[Outcome]) -> set[int]:
         rows = await conn.fetch(

@@ -93,11 +93,12 @@ Tree = AnyOf | AllOf | Not | Compare
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition, from `parse`. `names` are the top-level names it uses."""
+    """A compiled condition, from `parse`. `names` are the top-level names it uses, `paths` the steps of each path."""
 
     text: str
     tree: Tree
     names: frozenset[str]
+    paths: frozenset[tuple[str, ...]]
     _test: Test = field(repr=False)
     _comparisons: int = field(repr=False)
 
@@ -127,7 +128,8 @@ def parse(text: str) -> Condition:
         reader.fail(Sentence('the condition is empty; write one such as title contains "urgent".'))
     tree = reader.disjunction(0)
     reader.expect_end()
-    return Condition(text, tree, frozenset(reader.names), _compile(tree), reader.comparisons)
+    names = frozenset(path[0] for path in reader.paths)
+    return Condition(text, tree, names, frozenset(reader.paths), _compile(tree), reader.comparisons)
 
 
 def check(condition: Condition, names: Collection[str]) -> list[Sentence]:
@@ -184,7 +186,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = skip_space(text, 0)
-        self.names: set[str] = set()
+        self.paths: set[tuple[str, ...]] = set()
         self.comparisons = 0
         self.programs = 0
 
@@ -338,7 +340,7 @@ class _Reader:
         if not _WORD.match(self.text, self.position) and not self.at("["):
             self.misplaced(Sentence("expected a value: a name, a text in quotes, a number or a list."))
         path, end = read_path(self.text, self.position, ConditionError)
-        self.names.add(path.name)
+        self.paths.add(path.keys)
         self.move(end)
         return path
 

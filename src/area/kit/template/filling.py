@@ -47,14 +47,15 @@ def _bared(document: Any) -> Any:
 
 
 class Filling:
-    """Compiled once; `render` returns the value. `names` are the values it uses; `parted`: it was split.
+    """Compiled once; `render` returns the value. `names` are the values it uses, `paths` the steps of each path;
+    `parted`: it was split.
 
     `split` gets the text with one character per placeholder, and returns a document of dicts and lists. Its texts are
     filled one by one, so no value can break out of its text. A text that is exactly one placeholder is not split: it is
     the value. `place` applies to each text.
     """
 
-    __slots__ = ("_parts", "constant", "names", "parted")
+    __slots__ = ("_parts", "constant", "names", "parted", "paths")
 
     def __init__(self, text: str, *, split: Split | None = None, place: Place | None = None) -> None:
         compiler = _Compiler(text, place)
@@ -62,7 +63,8 @@ class Filling:
         self.parted = not isinstance(self._parts, template.Template)
         used = list(_templates(self._parts))
         self.names = frozenset(name for item in used for name in item.names)
-        self.constant = not any(item.paths for item in used)
+        self.paths = frozenset(path for item in used for path in item.paths)
+        self.constant = not self.paths
 
     def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Fill it from `data`. Raises `template.RenderError`."""
