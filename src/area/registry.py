@@ -38,6 +38,8 @@ class Registry:
         components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
         for component in components:
             _examine(component)
+        if unknown := set(service.synonyms) - {"", *service.actions, *service.reactions}:
+            raise Malformed(f"{service.slug}: there is no component {min(unknown)!r} to have synonyms.")
         self.services[service.slug] = self.by_name[service.name] = service
         if folder:
             self.folders[service.slug] = folder

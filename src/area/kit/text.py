@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
@@ -182,3 +183,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return to_jsonable_python(value)
+
+
+def folded(text: str) -> str:
+    """Text without case and accents, for searching and sorting."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))

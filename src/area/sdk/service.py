@@ -227,6 +227,9 @@ class Service:
     to raise, or None. `retry` lists statuses, and words in 4xx answers, that are temporary. `headers` go with every
     request to those hosts. `limited` lists the error codes by which a GraphQL server says that there were too many
     requests.
+
+    `synonyms` are words and phrases, separated by commas, by which people search for a component when they don't know
+    its title, by the component's name; those under an empty name are for all of the service's.
     """
 
     slug: str
@@ -246,6 +249,7 @@ class Service:
     retry: tuple[int | str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     limited: tuple[str, ...] = ()
+    synonyms: Mapping[str, str] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
     pickers: dict[str, Picker] = field(default_factory=dict)

@@ -92,6 +92,7 @@ def service(
     hosts: tuple[str, ...] = (),
     pages: Pages = PAGES,
     inbound: Inbound | None = None,
+    synonyms: Mapping[str, str] | None = None,
 ) -> Service:
     """A Google service, tested against its discovery document; `hosts` are other hosts it calls."""
     return Service(
@@ -104,6 +105,7 @@ def service(
         hosts=(*HOSTS, *hosts),
         pages=pages,
         inbound=inbound,
+        synonyms=synonyms or {},
         refusal=refusal,
         quality="verified",
     )

@@ -103,6 +103,7 @@ def offered(service: Service) -> dict[str, bool]:
 def _said(service: Service) -> Iterator[tuple[str, bool]]:
     yield service.name, False
     yield service.description, True
+    yield from ((words, True) for words in service.synonyms.values())
     components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
     for component in components:
         if component.translated:

@@ -14,6 +14,14 @@ service = Service(
     "React when one of your AREAs fails, and run, switch on or switch off another.",
     quality="verified",
     personal=True,
+    synonyms={
+        "": "automation, workflow, chain, recipe, another AREA",
+        "area_failed": "something goes wrong, problem, error, automation failed",
+        "area_switched_off": "paused, disabled, stopped",
+        "run": "trigger, start, chain",
+        "enable": "resume, turn on, activate",
+        "disable": "pause, turn off, stop, deactivate",
+    },
 )
 
 Target = Annotated[int, param("ID of one of your AREAs", 12, pick="areas", ge=1)]

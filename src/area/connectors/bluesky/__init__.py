@@ -68,6 +68,18 @@ service = Service(
     ),
     refusal=refusal,
     quality="verified",
+    synonyms={
+        "": "social media, social network, Twitter, X, skeet",
+        "post_published": "tweet by, someone posts",
+        "post_found": "keyword, mention of my brand",
+        "notification_received": (
+            "someone mentions me, mention, someone follows me, new follower, someone likes my post, reply"
+        ),
+        "post_liked": "favourite",
+        "create_post": "tweet, skeet, publish on social media",
+        "repost": "retweet, boost, share",
+        "follow": "subscribe",
+    },
 )
 
 

@@ -31,6 +31,10 @@ service = Service(
     docs="https://www.rfc-editor.org/rfc/rfc5545",
     auth=credentials(Login),
     quality="verified",
+    synonyms={
+        "": "iCal, iCalendar, CalDAV, iCloud, Nextcloud, Outlook calendar, Apple calendar, agenda, birthdays, holidays",
+        "event_starts": "appointment, meeting, before an event, event starts soon, reminder",
+    },
 )
 
 FETCH_EVERY = timedelta(minutes=5)

@@ -58,6 +58,18 @@ service = Service(
         login_scopes=("identify", "email"),
         revoke_url="https://discord.com/api/oauth2/token/revoke",
     ),
+    synonyms={
+        "": "chat, gaming, guild, server",
+        "message_posted": "chat message, someone writes, DM",
+        "member_joined": "someone joins my server, new user",
+        "reaction_added": "emoji",
+        "thread_created": "new discussion",
+        "send_message": "channel message, chat, webhook message, announce, notify the team",
+        "send_direct_message": "DM, private message, text me, send me a message",
+        "create_thread": "discussion",
+        "add_reaction": "emoji",
+        "add_role": "assign role, permission, rank",
+    },
 )
 
 

@@ -65,6 +65,15 @@ service = Service(
             client_auth="post", revoke_auth="token", pkce=False, authorize_params={"token_access_type": "offline"}
         ),
     ),
+    synonyms={
+        "": "cloud storage, files",
+        "file_added": "upload, new document, photo added",
+        "file_changed": "file modified, file updated",
+        "write_text": "save file, upload, backup, note, text file, log to file, append to a file",
+        "create_folder": "new folder, directory",
+        "move": "rename, archive",
+        "share_link": "share document, public link",
+    },
 )
 
 Folder = Annotated[str, param(ALL, "/Photos", pick="folders", pattern=r"^(/.*[^/])?$")]

@@ -130,6 +130,19 @@ service = Service(
     docs="https://www.rfc-editor.org/rfc/rfc9051",
     auth=Credentials(Account, try_account),
     quality="verified",
+    synonyms={
+        "": "mail, mailbox, IMAP, SMTP, inbox, message",
+        "new_email": (
+            "incoming mail, mail arrives, receive mail, get a mail, email from, unread email, message in my mailbox,"
+            " email about, someone writes me, mail attachment, invoice"
+        ),
+        "send_email": (
+            "write a mail, mail someone, newsletter, forward email, email a friend, mail to, write to a friend"
+        ),
+        "reply_to_email": "auto reply, answer an email, respond, out of office",
+        "move_email": "archive email, file away, folder, spam, delete email, trash",
+        "mark_email": "mark as read, unread, flag, seen",
+    },
 )
 
 

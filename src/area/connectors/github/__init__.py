@@ -64,6 +64,27 @@ service = Service(
             implied={"repo": ("public_repo",), "user": ("user:email",)},
         ),
     ),
+    synonyms={
+        "": "code, repo, repository, git, developer",
+        "new_issue": "bug reported, ticket, issue opened",
+        "new_comment": "reply, someone comments",
+        "new_pull_request": "PR opened, merge request, code review",
+        "pull_request_merged": "PR merged, merge request accepted",
+        "new_push": "commit, code pushed, branch updated",
+        "new_release": "new version, update available, tag, changelog, new tag, firmware, software update",
+        "new_star": "my repo gets starred, stargazer",
+        "new_notification": "mention, review requested",
+        "new_repository": "project",
+        "workflow_run_completed": "GitHub Actions, build fails, CI failed, build finished",
+        "open_issue": "report bug, ticket, open an issue",
+        "write_comment": "comment on an issue, reply",
+        "add_labels": "tag, triage",
+        "close_issue": "close ticket, resolve",
+        "open_pull_request": "PR, merge request",
+        "make_gist": "snippet, paste",
+        "run_workflow": "deploy, GitHub Actions, GitHub action, build, CI, dispatch",
+        "star_repository": "bookmark",
+    },
 )
 HOOKS = (REPOSITORY_HOOKS,)
 WRITE = ("repo",)  # the least that reaches private repositories, too

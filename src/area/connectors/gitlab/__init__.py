@@ -65,6 +65,23 @@ service = Service(
         revoke_url="https://gitlab.com/oauth/revoke",
         quirks=Quirks(client_auth="post", implied={"api": ("read_api", "read_user"), "read_api": ("read_user",)}),
     ),
+    synonyms={
+        "": "code, repo, repository, git, developer",
+        "new_issue": "bug reported, ticket, issue opened",
+        "issue_closed": "ticket resolved",
+        "new_merge_request": "MR, pull request, PR, code review",
+        "merge_request_merged": "MR merged, pull request merged",
+        "new_comment": "note, reply, someone comments",
+        "pipeline_ended": "build fails, CI failed, deployment finished",
+        "new_push": "commit, code pushed",
+        "new_todo": "assigned to me, mention",
+        "open_issue": "report bug, ticket, open an issue",
+        "write_comment": "comment on an issue, reply",
+        "add_labels": "tag, triage",
+        "close_issue": "close ticket, resolve",
+        "open_merge_request": "MR, pull request",
+        "run_pipeline": "deploy, CI, run CI, build",
+    },
 )
 # https://docs.gitlab.com/api/projects/#list-all-projects
 BUSIEST = {"membership": "true", "simple": "true", "order_by": "last_activity_at"}

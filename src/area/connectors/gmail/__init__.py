@@ -29,6 +29,21 @@ service = google.service(
     login=True,
     pages=replace(google.PAGES, rows="messages"),
     inbound=hints.inbound,
+    synonyms={
+        "": "Google mail, mailbox, inbox",
+        "mail_received": (
+            "incoming mail, mail arrives, receive mail, get a mail, email from, unread email, message in my mailbox,"
+            " email about, someone writes me"
+        ),
+        "attachment_received": "mail with attachment, file in a mail, PDF, invoice",
+        "mail_starred": "important, favourite",
+        "mail_labelled": "mail gets a label, tag",
+        "send_mail": "write a mail, forward email, email a friend, mail to, write to a friend",
+        "reply_to_mail": "auto reply, answer an email, respond",
+        "create_draft": "prepare a reply",
+        "add_label": "tag, star, classify",
+        "remove_label": "archive email, mark as read",
+    },
 )
 
 Label = Annotated[str, param("Label", "Label_12", pick="labels", min_length=1)]

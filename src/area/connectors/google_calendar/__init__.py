@@ -41,6 +41,19 @@ service = google.service(
     "React to events that start, are added, changed or cancelled; add events and invite guests.",
     docs="https://developers.google.com/workspace/calendar/api",
     base_url="https://www.googleapis.com",
+    synonyms={
+        "": "agenda, schedule",
+        "event_starts": "appointment, before a meeting, reminder",
+        "event_added": "appointment booked, new meeting, invitation, calendar entry created",
+        "event_changed": "meeting moved, rescheduled, postponed",
+        "event_cancelled": "meeting cancelled, appointment cancelled",
+        "create_event": (
+            "add to calendar, appointment, book a meeting, block time, make an appointment, schedule, reminder, invite"
+        ),
+        "quick_add": "add to calendar, book a meeting, natural language",
+        "invite": "attendee, participant",
+        "cancel_event": "cancel a meeting, remove",
+    },
 )
 # https://developers.google.com/workspace/calendar/api/v3/reference/calendarList/list
 service.options("calendars", "/calendar/v3/users/me/calendarList", "id", "summaryOverride summary", "accessRole")

@@ -34,6 +34,18 @@ service = google.service(
     "React to files added, changed or shared with you; create, upload, copy, move and share files.",
     docs="https://developers.google.com/workspace/drive/api",
     base_url="https://www.googleapis.com",
+    synonyms={
+        "": "cloud storage, Google Docs, Gdrive",
+        "file_added": "new document, upload, new photo",
+        "file_changed": "document edited, file modified",
+        "file_shared": "someone shares a file with me, document shared with me",
+        "create_text_file": "save note, document, log, text file, Google Doc, log to file",
+        "upload_file": "save file, save attachment, backup, store, download",
+        "create_folder": "new folder, directory",
+        "copy_file": "backup file, duplicate, template",
+        "move_file": "archive, organise",
+        "share_file": "share document, give access, permission",
+    },
 )
 
 Folder = Annotated[str, param("Folder", "root", pick="folders", pattern="^[^,]+$")]

@@ -36,6 +36,19 @@ service = google.service(
     base_url="https://sheets.googleapis.com",
     hosts=("www.googleapis.com",),
     pages=replace(google.PAGES, rows="files", most=2),
+    synonyms={
+        "": "spreadsheet, Excel, table, CSV",
+        "row_added": "new line, new record, form response, Google Forms, google form",
+        "row_changed": "updated row, record edited",
+        "cell_changed": "value changes",
+        "sheet_added": "tab, worksheet",
+        "append_row": (
+            "log to spreadsheet, add a line, save in sheet, record, table, track, count, expense, CRM, timesheet"
+        ),
+        "update_cells": "set a value",
+        "update_row": "change a record",
+        "add_sheet": "tab, worksheet",
+    },
 )
 WORDS = "mimeType = 'application/vnd.google-apps.spreadsheet' and trashed = false"
 LISTED = {"q": WORDS, "orderBy": "modifiedTime desc", "pageSize": "250", "supportsAllDrives": "true"}

@@ -21,6 +21,13 @@ service = Service(
     "Hacker News",
     "React to stories, comments and jobs on Hacker News as they are posted or upvoted.",
     docs="https://hn.algolia.com/api",
+    synonyms={
+        "": "HN, Y Combinator, tech news",
+        "story_reaches_points": "front page, popular, top story",
+        "new_story_matching": "keyword, my company, mention",
+        "new_comment_matching": "keyword, my company, mention",
+        "new_job": "job offers, hiring, career",
+    },
 )
 
 PHRASE = 'Words that must all appear; "in quotes" for a phrase'

@@ -83,6 +83,31 @@ service = Service(
         token=secret(MADE, "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9", min_length=1),
     ),
     quality="verified",
+    synonyms={
+        "": "smart home, domotics, IoT, Zigbee, Hue, device, light, lamp, plug, switch, sensor",
+        "state_changed": (
+            "motion detected, door opens, window, someone comes home, presence, leaves home, light turns on, battery"
+            " low, washing machine finished, machine done, alarm, smoke, water leak, doorbell, device online, garage,"
+            " TV on, car charging"
+        ),
+        "threshold_passed": (
+            "sensor value too high, temperature inside, humidity, power consumption, battery, CO2, soil moisture,"
+            " solar, electricity, power, dryer"
+        ),
+        "event_fired": "button pressed, remote, scene",
+        "turn_on": (
+            "switch on, light, lamp, Philips Hue, smart plug, lights on, heating, fan, coffee machine, TV, garage door,"
+            " siren, open, unlock"
+        ),
+        "turn_off": "switch off, lights off, lamp, Philips Hue, smart plug, fan, TV, all lights, close",
+        "call_service": (
+            "thermostat, heating, blinds, set brightness, scene, media player, vacuum, lock, set temperature, air"
+            " conditioning, garage door, open the door, close the blinds, dim, colour, volume, speak, TTS, play on"
+            " speaker"
+        ),
+        "notify": "push notification, phone notification, alert, mobile app",
+        "fire_event": "custom event",
+    },
 )
 # https://developers.home-assistant.io/docs/api/rest/: GET /api/states
 service.options("entities", "/api/states", "entity_id", "attributes.friendly_name", "entity_id")

@@ -47,6 +47,18 @@ service = Service(
     "Call any URL, and react to changes in the JSON a URL returns.",
     auth=credentials(ApiKey),
     quality="verified",
+    synonyms={
+        "": "API, REST, web service, URL, JSON, website",
+        "value_changed": (
+            "website changes, page changes, price drops, stock, monitor a website, price tracker, scrape, back in"
+            " stock, website is down, uptime, ping, status page, availability, web page, watch a page, site changes"
+        ),
+        "new_list_item": "new entry in an API, new record",
+        "request": (
+            "webhook, call an API, curl, POST, GET, fetch, download, trigger a URL, any service, IFTTT, Zapier, n8n,"
+            " send JSON, PUT, PATCH, post data, Pushover, ntfy, GraphQL, wake a server"
+        ),
+    },
 )
 
 _dates: TypeAdapter[datetime] = TypeAdapter(datetime)

@@ -9,6 +9,14 @@ service = Service(
     "Inbox",
     "Post notices to your AREA inbox, and e-mail yourself.",
     quality="verified",
+    synonyms={
+        "": "notification, notify, alert",
+        "post": (
+            "notify me, notification, alert, remind me, tell me, push notification, warn me, ping me, let me know,"
+            " reminder, log, note to self"
+        ),
+        "mail": "email me, mail me, send myself an email, notify me, alert by mail, warn me by mail, remind me by mail",
+    },
 )
 
 LONGEST_TITLE, LONGEST_BODY = 255, 20_000  # characters

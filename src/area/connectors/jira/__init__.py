@@ -52,6 +52,17 @@ service = Service(
     ),
     inbound=hints.inbound,
     quality="verified",
+    synonyms={
+        "": "ticket, project management, Atlassian, agile, sprint",
+        "issue_created": "ticket created, bug reported, issue opened",
+        "issue_updated": "ticket updated",
+        "status_changed": "ticket changes status, moved to done, transition",
+        "comment_added": "reply",
+        "create_issue": "create ticket, report bug, open an issue",
+        "add_comment": "reply",
+        "transition_issue": "close ticket, move, resolve, done",
+        "assign_issue": "give to someone",
+    },
 )
 
 service.options("sites", api.SITES, "url", "name", "url", pages=Pages())

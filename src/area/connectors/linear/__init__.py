@@ -61,6 +61,15 @@ service = Service(
         revoke_url="https://api.linear.app/oauth/revoke",
         quirks=Quirks(client_auth="post", scope_separator=",", authorize_params={"prompt": "consent"}),
     ),
+    synonyms={
+        "": "ticket, project management, bug tracker",
+        "issue_created": "ticket created, bug reported, issue opened",
+        "issue_moved": "ticket changes status, done",
+        "issue_assigned": "my tasks, assigned to me",
+        "create_issue": "create ticket, report bug, open an issue",
+        "set_state": "close ticket, move, done",
+        "comment_on_issue": "reply",
+    },
 )
 
 

@@ -53,6 +53,20 @@ service = Service(
     ),
     # https://docs.joinmastodon.org/api/guidelines/#pagination: the newest first
     pages=Pages(next="-1.id", cursor="max_id", query={"limit": "40"}),
+    synonyms={
+        "": "social media, social network, fediverse, Twitter, toot",
+        "status_posted": "tweet by, toot by, someone posts",
+        "hashtag_used": "keyword, tag, trend",
+        "notification_received": (
+            "someone mentions me, mention, someone follows me, new follower, someone boosts me, reply, someone likes my"
+            " post"
+        ),
+        "status_favourited": "I like a post, like",
+        "post_status": "tweet, toot, publish on social media",
+        "boost": "retweet, repost, share",
+        "favourite": "like",
+        "bookmark": "save for later, read later",
+    },
 )
 
 

@@ -16,6 +16,15 @@ service = Service(
     pages=PAGES,
     auth=microsoft(),
     quality="verified",
+    synonyms={
+        "": "to-do list, todo, reminder, Wunderlist, Outlook tasks",
+        "task_created": "new task, new reminder",
+        "task_completed": "task done, ticked off, checked, checklist item done, finished",
+        "task_due": "overdue, deadline, reminder",
+        "create_task": "add to my todo list, remind me, shopping list, groceries, chore",
+        "complete_task": "tick off, done, check",
+        "create_list": "project",
+    },
 )
 # https://learn.microsoft.com/graph/api/todo-list-lists
 service.options("lists", "/me/todo/lists", label="displayName")

@@ -33,6 +33,17 @@ service = Service(
     "Currencies and crypto",
     "React to exchange rates and cryptocurrency prices when they move or every day.",
     docs="https://frankfurter.dev",
+    synonyms={
+        "": "finance, market, trading, money, price, quote, stock price, shares, investment",
+        "exchange_rate_crosses": "currency, forex, dollar, euro, pound, rate above, USD, EUR, GBP, yen, conversion",
+        "exchange_rate_changes": "currency, forex, dollar, euro, rate moves, USD, EUR, GBP",
+        "daily_exchange_rate": "currency, forex, dollar, euro, USD, EUR, GBP, conversion",
+        "crypto_price_crosses": (
+            "Bitcoin, Ethereum, coin, price above, price below, price alert, BTC, ETH, Dogecoin, Solana, token"
+        ),
+        "crypto_price_changes": "Bitcoin, Ethereum, coin, price drops, price rises, crash, BTC, ETH, pump, dump",
+        "daily_crypto_price": "Bitcoin, Ethereum, coin, BTC, ETH",
+    },
 )
 
 Code = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]

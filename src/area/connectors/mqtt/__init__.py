@@ -138,6 +138,11 @@ service = Service(
     docs="https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html",
     auth=Credentials(Broker, try_broker),
     quality="verified",
+    synonyms={
+        "": "IoT, sensor, Zigbee, Tasmota, ESP32, broker, smart home",
+        "message_received": "topic, sensor value, Zigbee button, subscribe",
+        "publish": "send to a device, command",
+    },
 )
 
 

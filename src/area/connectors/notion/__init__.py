@@ -61,6 +61,14 @@ service = Service(
         revoke_url="https://api.notion.com/v1/oauth/revoke",
         quirks=Quirks(pkce=False, token_json=True, authorize_params={"owner": "user"}),
     ),
+    synonyms={
+        "": "notes, wiki, database, knowledge base",
+        "page_added": "new database item, new record, new note, new row",
+        "page_updated": "item changed, record edited",
+        "create_page": "add to Notion, database item, new note, add a row, to-do, meeting notes, save a link",
+        "append_text": "write a note, journal, log",
+        "update_property": "change status, set a value",
+    },
 )
 
 

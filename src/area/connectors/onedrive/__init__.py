@@ -18,6 +18,15 @@ service = Service(
     pages=PAGES,
     auth=microsoft(),
     quality="verified",
+    synonyms={
+        "": "cloud storage, Microsoft 365, SharePoint",
+        "new_file": "file added, upload, new document",
+        "file_changed": "file modified, document edited",
+        "create_text_file": "save file, note, text file, log to file",
+        "add_file_from_url": "save attachment, upload, download a file, save file",
+        "create_folder": "new folder, directory",
+        "share_link": "share document, public link",
+    },
 )
 
 READ, WRITE = ("Files.Read",), ("Files.ReadWrite",)

@@ -34,6 +34,23 @@ service = Service(
     "Weather",
     "React to current weather and forecasts of any place, from Open-Meteo.",
     docs="https://open-meteo.com/en/docs",
+    synonyms={
+        "": "weather, forecast, meteo, climate",
+        "current_condition_changes": (
+            "snow, fog, thunderstorm, storm, sunny, clear sky, starts raining, weather alert, hail, cloudy, bad"
+            " weather, nice weather"
+        ),
+        "temperature_crosses": (
+            "cold, hot, freezing, frost, ice, heat wave, warm, degrees, below zero, degrees outside, too hot, too cold,"
+            " chilly, boiling"
+        ),
+        "wind_speed_crosses": "windy, storm, gust, hurricane",
+        "humidity_crosses": "humid, dry air, damp",
+        "uv_index_crosses": "sunburn, sun cream, sunscreen",
+        "rain_expected": "umbrella, it will rain, raining, rain tomorrow, shower, precipitation",
+        "todays_weather_report": "today's weather, forecast, daily weather, morning weather, weather now, what to wear",
+        "tomorrows_forecast": "weather forecast, rain tomorrow",
+    },
 )
 
 UNITS = {

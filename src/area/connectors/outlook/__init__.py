@@ -33,6 +33,20 @@ service = Service(
     pages=PAGES,
     auth=microsoft(login=True),
     quality="verified",
+    synonyms={
+        "": "Hotmail, Office 365, Microsoft 365, Exchange, Live, mailbox, inbox",
+        "new_mail": (
+            "incoming mail, mail arrives, receive mail, get a mail, email from, unread email, message in my mailbox,"
+            " someone writes me"
+        ),
+        "new_mail_matching": "mail from, mail about, keyword",
+        "mail_flagged": "important, flagged message, follow up",
+        "send_mail": "write a mail, forward email, mail to",
+        "create_draft": "prepare a reply",
+        "reply_to_mail": "auto reply, answer an email, respond",
+        "move_mail": "archive email, file away, delete email, trash, spam",
+        "mark_mail": "mark as read, unread, flag",
+    },
 )
 
 # ids that stay when a mail is moved: https://learn.microsoft.com/graph/outlook-immutable-id

@@ -78,6 +78,15 @@ service = Service(
         revoke_url=f"{SITE}/api/v1/revoke_token",
         quirks=Quirks(pkce=False, authorize_params={"duration": "permanent"}, token_headers=AGENT),
     ),
+    synonyms={
+        "": "forum, social media, social network",
+        "post_created": "subreddit, new thread",
+        "post_found": "keyword, mention",
+        "item_kept": "bookmark, upvote",
+        "submit_link": "share a URL, post link",
+        "submit_text": "thread, discussion",
+        "save": "bookmark",
+    },
 )
 # https://www.reddit.com/dev/api/oauth#GET_subreddits_mine_{where}
 service.options("subreddits", "/subreddits/mine/subscriber", "data.display_name", "data.display_name", "data.title")

@@ -26,6 +26,14 @@ service = Service(
     docs="https://www.rssboard.org/rss-specification",
     auth=credentials(FeedKey),
     quality="verified",
+    synonyms={
+        "": "blog, news, podcast, website, newspaper, magazine, press",
+        "new_item": (
+            "new post in a blog, blog post, new article, article published, website news, news feed, new episode,"
+            " headline, newsletter, Substack, Medium article, WordPress, Tumblr, Ghost, comic, XKCD, press release,"
+            " website update, Reddit, show notes, job listing"
+        ),
+    },
 )
 
 _reader = Reader(Path(__file__).with_name("reader.py"))

@@ -57,6 +57,18 @@ service = Service(
     limited=("THROTTLED",),  # https://shopify.dev/docs/api/usage/limits#handling-limiting
     auth=Credentials(Key, _works, _access),
     quality="verified",
+    synonyms={
+        "": "shop, store, e-commerce, online store, WooCommerce",
+        "order_created": "new sale, purchase, someone buys, customer bought something, checkout, sold",
+        "order_paid": "someone pays, payment",
+        "order_cancelled": "order canceled, refund, return",
+        "customer_created": "new buyer, contact",
+        "product_created": "new article in the shop",
+        "create_customer": "contact, CRM, lead",
+        "create_product": "article, catalogue",
+        "add_tags": "tag an order, tag a customer, label",
+        "set_note": "comment, remark",
+    },
 )
 
 AnyId = Annotated[

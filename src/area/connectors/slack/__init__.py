@@ -97,6 +97,16 @@ service = Service(
             expired_codes=frozenset({"account_inactive", "invalid_auth", "token_expired", "token_revoked"}),
         ),
     ),
+    synonyms={
+        "": "chat, team messaging, workspace",
+        "message_posted": "chat message, keyword in Slack, someone writes",
+        "reaction_added": "emoji, emoji reaction, thumbs up",
+        "member_joined": "new colleague, new user, new teammate, onboarding",
+        "post_message": "channel message, chat, notify the team, announce, tell my team, alert a channel",
+        "send_direct_message": "DM, private message, text me, send me a message",
+        "add_reaction": "emoji",
+        "set_topic": "description",
+    },
 )
 
 

@@ -64,6 +64,18 @@ service = Service(
         revoke_url="https://accounts.spotify.com/oauth2/revoke/v1",
     ),
     quality="verified",
+    synonyms={
+        "": "music, song, playlist, album",
+        "track_saved": "liked song, favourite song, I like a song",
+        "track_played": "recently played, listen, listening history",
+        "track_added": "song added to playlist",
+        "artist_released": "new album, new song by an artist, new single, release radar, new music, band",
+        "save_track": "like a song, favourite",
+        "add_to_playlist": "add song to playlist",
+        "queue_track": "queue song, play next",
+        "start_playback": "play music, resume, next song, unpause, skip song",
+        "pause_playback": "stop the music, mute, silence",
+    },
 )
 # https://developer.spotify.com/documentation/web-api/reference/get-followed
 service.options("artists", "/me/following", params={"type": "artist", "limit": "50"}, pages=FOLLOWED)

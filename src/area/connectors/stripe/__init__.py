@@ -62,6 +62,22 @@ service = Service(
     headers={"Stripe-Version": VERSION},
     retry=(409,),  # the same request is still under way, https://docs.stripe.com/error-low-level
     quality="verified",
+    synonyms={
+        "": "payment, credit card, billing, shop",
+        "payment_succeeded": (
+            "payment received, someone pays, new sale, money received, purchase, customer bought, paid, donation, tip"
+        ),
+        "payment_failed": "card declined, payment problem",
+        "customer_created": "new client, contact",
+        "subscription_started": "new subscriber, trial",
+        "subscription_cancelled": "customer unsubscribes, churn, subscription cancelled",
+        "invoice_paid": "bill",
+        "dispute_opened": "chargeback, complaint, fraud, refund requested",
+        "create_customer": "contact, CRM, lead",
+        "create_invoice_item": "invoice, bill, send invoice, charge customer",
+        "create_payment_link": "checkout, payment link, invoice, ask for money, charge customer",
+        "refund_payment": "give money back",
+    },
 )
 # https://docs.stripe.com/api/customers/list, https://docs.stripe.com/api/prices/list
 service.options("customers", "/v1/customers", "id", "name email", "email")

@@ -16,6 +16,13 @@ service = Service(
     pages=PAGES,
     auth=microsoft(),
     quality="verified",
+    synonyms={
+        "": "chat, Microsoft 365, Office 365, meeting",
+        "new_channel_message": "chat message, someone writes",
+        "new_chat_message": "direct message, DM",
+        "send_channel_message": "notify the team, write in a channel, announce, alert a channel",
+        "send_chat_message": "DM, private message",
+    },
 )
 # https://learn.microsoft.com/graph/api/user-list-joinedteams
 service.options("teams", "/me/joinedTeams", label="displayName")

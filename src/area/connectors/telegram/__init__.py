@@ -79,6 +79,18 @@ service = Service(
     refusal=_refusal,
     # https://core.telegram.org/bots/api#getupdates: all before `offset` is acknowledged
     pages=Pages("result", lambda answer: (lookup("result.-1.update_id", answer) or -1) + 1, cursor="offset", most=1000),
+    synonyms={
+        "": "chat, bot, messenger, messaging",
+        "message_received": "bot command, message to my bot, chat message, someone writes, text message",
+        "message_pinned": "announcement",
+        "members_changed": "someone joins the group, leaves",
+        "send_message": (
+            "text me, send me a message, SMS, push notification to my phone, notify me, send a text, text message, ping"
+            " me, alert a group"
+        ),
+        "send_photo": "picture, image",
+        "edit_message": "change a message",
+    },
 )
 
 Chat = Annotated[str, param("Chat ID, or @name of a public group or channel", "-1001234567890", pattern=ID)]

@@ -25,6 +25,32 @@ service = Service(
     "Timer",
     "Run at a time of day, on days of the week or month, at intervals, or at sunrise and sunset.",
     quality="verified",
+    synonyms={
+        "": "schedule, clock, alarm, calendar, recurring, time, reminder, am, pm, hour",
+        "daily_timer": (
+            "every morning, each evening, every night, daily reminder, at a time, noon, o'clock, midnight, nightly,"
+            " daily, bedtime, wake up"
+        ),
+        "weekly_timer": (
+            "every Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday, every weekday, weekdays, weekends,"
+            " weekly, working days, every other day, business days, days of the week"
+        ),
+        "monthly_timer": (
+            "monthly, first day of the month, last day of each month, every month, end of month, quarterly, yearly,"
+            " annually, payday, rent, salary, month"
+        ),
+        "interval_timer": (
+            "every hour, every 5 minutes, hourly, periodically, repeat, regularly, seconds, twice a day, loop, poll,"
+            " every two weeks, minutes, hours"
+        ),
+        "cron_timer": "crontab, schedule, expression",
+        "once_at": (
+            "specific date, one time, in the future, countdown, Christmas, New Year, date, deadline, tomorrow at, next"
+            " week, birthday, New Year's Eve, later"
+        ),
+        "sunrise": "dawn, morning sun, sun goes up, daylight, gets light",
+        "sunset": "dusk, sun goes down, evening, dark, nightfall, gets dark, night",
+    },
 )
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -53,6 +53,14 @@ service = Service(
         revoke_url="https://api.todoist.com/api/v1/revoke",
         quirks=Quirks(client_auth="post", revoke_auth="basic", scope_separator=",", pkce=False),
     ),
+    synonyms={
+        "": "to-do list, todo, reminder",
+        "task_added": "new task, new reminder",
+        "task_completed": "task done, ticked off, checked, checklist item done, finished",
+        "create_task": "add to my todo list, remind me, shopping list, todo, groceries, chore",
+        "quick_add": "natural language, remind me",
+        "complete_task": "tick off task, done, check",
+    },
 )
 # https://developer.todoist.com/api/v1#tag/Projects
 service.options("projects", "/projects")

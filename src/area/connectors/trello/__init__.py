@@ -47,6 +47,15 @@ service = Service(
         secret=secret("Secret from the same page; Trello signs events with it"),
     ),
     quality="verified",
+    synonyms={
+        "": "kanban, board, project management, to-do list",
+        "card_created": "new card, new task",
+        "card_moved": "card done, status changes, card dragged, moved to done, column",
+        "card_archived": "card closed",
+        "card_due": "overdue, deadline",
+        "create_card": "add a task, ticket, new card, to-do",
+        "move_card": "change status, move to done, drag",
+    },
 )
 # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-boards-get
 service.options("boards", "/members/me/boards", params={"filter": "open", "fields": "name"})

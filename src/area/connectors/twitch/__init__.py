@@ -56,6 +56,18 @@ service = Service(
             refused=frozenset({"Invalid refresh token"}),
         ),
     ),
+    synonyms={
+        "": "streaming, stream, gaming, live",
+        "stream_started": "streamer goes live, live stream, on air",
+        "followed_stream_started": "streamer goes live, live stream",
+        "follower_gained": "someone follows me, new subscriber, fan",
+        "clip_created": "highlight",
+        "video_published": "VOD, replay",
+        "send_message": "chat message on stream, bot",
+        "announce": "chat message, highlight",
+        "create_clip": "highlight",
+        "update_channel": "category, game",
+    },
 )
 
 Channel = Annotated[str, param("Channel name, as in its URL", "twitchdev", pick="channels", pattern=r"^\w{1,25}$")]

@@ -21,6 +21,14 @@ service = Service(
     "Webhook",
     "Run an AREA when any program sends a request to its webhook URL.",
     quality="verified",
+    synonyms={
+        "": "incoming request, API, callback, HTTP",
+        "received": (
+            "webhook, incoming HTTP request, form submitted, contact form, button pressed, press a button, curl,"
+            " script, shortcut, any service, Typeform, Tally, Jotform, Calendly, IFTTT, Zapier, n8n, Siri, iPhone"
+            " shortcut, Stream Deck, GET, POST, someone fills out a form"
+        ),
+    },
 )
 
 

@@ -56,6 +56,12 @@ service = Service(
     # https://www.mediawiki.org/wiki/API:Continue; nobody waits: https://www.mediawiki.org/wiki/Manual:Maxlag_parameter
     pages=Pages(next="continue", query=QUERY, most=10),
     refusal=_refusal,
+    synonyms={
+        "": "encyclopedia, wiki, article",
+        "page_edited": "article changed, page changes",
+        "picture_of_the_day": "photo of the day, image",
+        "article_of_the_day": "featured article, read",
+    },
 )
 
 CODE = param("Language of the Wikipedia, as in its URL", "fr", pattern=r"^[a-z]{2,}(-[a-z]+)*$", max_length=20)

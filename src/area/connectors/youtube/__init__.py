@@ -43,6 +43,18 @@ service = google.service(
     docs="https://developers.google.com/youtube/v3/docs",
     base_url="https://youtube.googleapis.com/youtube/v3",
     pages=replace(google.PAGES, query={"maxResults": "50"}, most=20),
+    synonyms={
+        "": "video, channel, Google",
+        "video_published": "channel uploads a video, upload, new vlog",
+        "video_liked": "I like a video, favourite",
+        "playlist_item_added": "watch later",
+        "video_found": "keyword, topic",
+        "subscriber_gained": "new follower, someone subscribes",
+        "comment_written": "new comment on my video, reply",
+        "add_to_playlist": "watch later, save video",
+        "rate_video": "like, thumbs up",
+        "subscribe": "follow",
+    },
 )
 # https://developers.google.com/youtube/v3/docs/playlists/list
 service.options("playlists", "/playlists", label="snippet.title", params=SNIPPET | {"mine": "true"})

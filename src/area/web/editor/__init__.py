@@ -268,7 +268,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
     """Render the page, or the part that changes."""
     page, session, form, sight, origin = editing.page, editing.session, editing.form, editing.sight, editing.origin
     await connected.note_connections(page, session, found.halves, form, origin.address)
-    _fill(editing, found)
+    await _fill(editing, found)
     checked = None if found.errors else found.checked
     area_id = origin.area.id if origin.area else None
     looked = await preview.look(page, session, form, found.action, found.reaction, checked, area_id)
@@ -318,7 +318,7 @@ def _label(page: Page, found: Findings, name: str) -> str:
     return own.get(name) or labels.get(name, name.partition(".")[2])
 
 
-def _fill(editing: Editing, found: Findings) -> None:
+async def _fill(editing: Editing, found: Findings) -> None:
     """Fill both halves with their fields, errors and open pickers."""
     page, form, sight = editing.page, editing.form, editing.sight
     visible = errors.visible(form, sight, found.errors)
@@ -329,4 +329,4 @@ def _fill(editing: Editing, found: Findings) -> None:
             half.fields = inputs.field_views(form, half.view, side, found.kept[side], visible, say)
             credentials.note(page.state.registry, form, half)
         if not half.view or sight.open.get(side):
-            half.picker = sides.picker(page, found.services, side, sight)
+            half.picker = await sides.picker(page, found.services, side, sight)

@@ -5,25 +5,39 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from area.catalog import ComponentView, ServiceView
+from area.catalog.search import search
 from area.connections import registrations
 from area.registry import Registry
 from area.web.editor.forms import Form, Side
 from area.web.editor.inputs import FieldView
 from area.web.editor.sight import Sight
 from area.web.parts.pages import Page
-from area.web.parts.show import folded
 
 MOST_FOUND = 30
+ANY_SERVICE = {
+    "action": ("webhook.received", "http.value_changed"),
+    "reaction": ("http.request",),
+}  # reaches the others
+
+Offer = tuple[ServiceView, ComponentView]
 
 
 class Picker(BaseModel):
-    """The component picker: services, or search results."""
+    """The component picker: services, or search results.
+
+    `unknown` are words of the search that no service knows, and `otherwise` what reaches services that AREA doesn't
+    have. `corrected` and `suggestion` are as in `search.Results`.
+    """
 
     q: str = ""
     within: ServiceView | None = None
     services: list[ServiceView] = []
     away: set[str] = set()  # services that can't be connected on this server
-    found: list[tuple[ServiceView, ComponentView]] | None = None
+    found: list[Offer] | None = None
+    unknown: list[str] = []
+    corrected: str = ""
+    suggestion: str = ""
+    otherwise: list[Offer] = []
 
 
 class Half(BaseModel):
@@ -61,41 +75,31 @@ def half(registry: Registry, services: Sequence[ServiceView], form: Form, side: 
     return found
 
 
-def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
+async def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
     """The services with components, and those matching the search or in the open service. Services that can't be
     connected on this server come last.
     """
     registry, settings = page.state.registry, page.state.settings
-    away = {slug for slug, one in registry.services.items() if not registrations.available(one, settings)}
+    away = {slug for slug, service in registry.services.items() if not registrations.available(service, settings)}
 
     def offers(service: ServiceView) -> list[ComponentView]:
-        return [one for one in (service.actions if side == "action" else service.reactions) if one.is_active]
+        return [view for view in (service.actions if side == "action" else service.reactions) if view.is_active]
 
-    offered = [one for one in services if one.is_active and offers(one)]
+    offered = [service for service in services if service.is_active and offers(service)]
     q = sight.q.get(side, "")
-    offered.sort(key=lambda one: one.slug in away)
-    found = Picker(q=q, services=offered, away=away)
+    offered.sort(key=lambda service: service.slug in away)
+    choice = Picker(q=q, services=offered, away=away)
     if q:
-        words = folded(q).split()
-        scored = []
-        for service in offered:
-            for one in offers(service):
-                near = folded(f"{one.title} {service.name}")
-                text = f"{near} {folded(one.description or '')} {folded(_as_written(registry, one))}"
-                if all(word in text for word in words):
-                    scored.append((-sum(word in near for word in words), service, one))
-        scored.sort(key=lambda three: three[0])
-        found.found = [(service, one) for _, service, one in scored[:MOST_FOUND]]
+        by_key = {view.key: (service, view) for service in offered for view in offers(service)}
+        results = await search(registry, side, page.language, q, away)
+        choice.found = [by_key[key] for key in results.keys if key in by_key][:MOST_FOUND]
+        choice.unknown, choice.corrected, choice.suggestion = [*results.unknown], results.corrected, results.suggestion
+        if choice.unknown or not choice.found:
+            choice.otherwise = [by_key[key] for key in ANY_SERVICE[side] if key in by_key]
     elif within := sight.within.get(side):
-        found.within = next((one for one in offered if one.slug == within), None)
-        found.found = [(found.within, one) for one in offers(found.within)] if found.within else None
-    return found
-
-
-def _as_written(registry: Registry, view: ComponentView) -> str:
-    """English titles of components, for suggested names."""
-    code = registry.action(view.key) if view.type == "action" else registry.reaction(view.key)
-    return f"{view.key} {code.title} {code.description} {code.service.name}" if code else view.key
+        choice.within = next((service for service in offered if service.slug == within), None)
+        choice.found = [(choice.within, view) for view in offers(choice.within)] if choice.within else None
+    return choice
 
 
 def first_field(halves: Mapping[Side, Half], name: str) -> str:

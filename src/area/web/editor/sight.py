@@ -58,9 +58,17 @@ async def press_button(
             sight.open[side], sight.focus = False, f"change-{side}"
         elif verb == "service":
             await _service(session, registry, form, sight, side, argument)
+        elif verb == "seek":
+            sight.q[side], sight.focus = argument[:100], f"find-{side}"
         elif verb == "choose":
             _choose(form, sight, side, argument)
-    elif verb == "row" and form.condition is not None:
+    elif verb in ("row", "as"):
+        _condition(form, sight, verb, word, argument)
+
+
+def _condition(form: Form, sight: Sight, verb: str, word: str, argument: str) -> None:
+    """Add or remove a line of the condition, or change between lines and text."""
+    if verb == "row" and form.condition is not None:
         if word == "add":
             number = max((int(row.name) for row in form.condition.rows if row.name.isdecimal()), default=-1) + 1
             form.condition.rows.append(Row(name=str(number)))

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import catalog
 from area.catalog import ComponentView, ServiceView, Snapshot, VariableView
 from area.kit.problems import NotFound
+from area.kit.text import folded
 from area.web.parts.pages import Page
-from area.web.parts.show import folded
 
 # in singular: the field of every description, and what every text, address or folder is
 SAYS_NOTHING = frozenset(

@@ -1,7 +1,6 @@
 """Formatting of times, numbers and data."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
@@ -120,8 +119,3 @@ def initials(name: str) -> str:
     """Up to two letters that stand for a name."""
     words = [word for word in name.replace("_", " ").replace(".", " ").split() if word[:1].isalnum()]
     return "".join(word[0] for word in words[:2]).upper() or "?"
-
-
-def folded(text: str) -> str:
-    """Text without case and accents, for searching and sorting."""
-    return "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))

@@ -24,9 +24,9 @@ from area.doors.browser import local
 from area.doors.deps import SessionDep, Slug
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, NotFound
+from area.kit.text import folded
 from area.web.parts import offers
 from area.web.parts.pages import Fields, Page, SignedIn
-from area.web.parts.show import folded
 
 router = APIRouter()
 

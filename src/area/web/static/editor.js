@@ -220,7 +220,7 @@
   let enter = ""; // Enter was pressed before the answer was there
 
   function take(side) {
-    const first = document.querySelector(`#found-${side} .found button`);
+    const first = document.querySelector(`#found-${side} > .found button`);
     if (first) first.click();
   }
 
