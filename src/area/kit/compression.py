@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-ENCODINGS = ("gzip", "deflate", "br")  # that webhooks may use; responses may use zstd, too
+ENCODINGS = ("gzip", "deflate", "br", "zstd")
 MOST_LAYERS = 3  # encodings on top of each other
 ZSTD_WINDOW_LOG = 23  # 8 MB: https://www.rfc-editor.org/rfc/rfc9659#section-3
 
