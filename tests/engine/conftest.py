@@ -102,6 +102,7 @@ def build(world: World) -> Service:
             if isinstance(identity, Exception):
                 raise identity
             ctx.state["last"] = identity
+            ctx.note(world.note)
             yield Event(id=identity, data=Item(title=identity))
             world.resumed.append(identity)
 

@@ -258,6 +258,18 @@ async def test_what_a_look_leaves_out_is_shown_with_the_area_until_a_look_takes_
         await until(is_gone)
 
 
+async def test_what_a_listener_could_not_read_is_shown_with_its_next_event(state, user, world):
+    area = await make_area(state, user, action="probe.heard")
+    async with worker(state):
+        for number, note in enumerate(("Half of it can't be read.", "")):
+            world.note = note
+            world.heard.put_nowait(str(number))
+            await until(lambda number=number: len(world.resumed) > number)
+            async with state.database.sessions() as session:
+                (view,) = await views.load(session, control.scope(state), [area.id])
+            assert view.note == (note or None)
+
+
 async def test_what_is_on_time_is_not_noticed(state, user, watch):
     await make_area(state, user)
     await watch.look()

@@ -169,9 +169,8 @@ async def new_email(
                 if mail is None or watching.is_old(ctx.state, uid, arrived, mail.message_id):
                     continue
                 watching.note(ctx.state, arrived, mail.message_id)
-                if mail.problem:
-                    ctx.log.warning("email.unreadable", folder=folder, uid=uid, problem=mail.problem)
                 if _wanted(mail, sender_contains or "", subject_contains or ""):
+                    ctx.note(_unreadable(mail))
                     yield Event(id=f"{ctx.state['uidvalidity']}:{uid}", at=arrived, data=mail)
             await mailbox.wait()
 
@@ -189,6 +188,17 @@ async def _fetched(
         if ctx.state["refused"][1] < REFUSALS:
             raise
         return Mail(date=now(), folder=folder, uid=uid, truncated=True, problem=str(error)), now()
+
+
+def _unreadable(mail: Mail) -> str:
+    """What can't be read of a mail; empty if all can."""
+    if not mail.problem:
+        return ""
+    return Sentence(
+        'The latest e-mail, "%(subject)s", can\'t be read in full. %(problem)s',
+        subject=mail.subject or "-",
+        problem=mail.problem,
+    )
 
 
 def _wanted(mail: Mail, sender: str, subject: str) -> bool:

@@ -310,7 +310,11 @@ async def test_a_mail_that_the_server_refuses_to_return_does_not_stop_those_behi
     async with listening(context(receiving(box), state), folder="Refused") as listener:
         broken = (await listener.next()).data
         assert (broken.problem, broken.truncated) == ("The IMAP server couldn't return e-mail 1: NO", True)
+        assert state["note"] == (
+            "The latest e-mail, \"-\", can't be read in full. The IMAP server couldn't return e-mail 1: NO"
+        )
         assert (await listener.next()).data.subject == "Next"
+        assert "note" not in state
 
 
 async def test_filters_look_at_name_address_and_subject_in_any_case(box):
