@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow tools check format bench bench-web screenshots translations faults fair fuzz docs lock clean apt
+.PHONY: help run test test-slow tools check format bench bench-web screenshots translations faults fair fuzz docs lock clean apt apt-slow
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127
 test: tools ## Run the tests (some of them: ARGS="tests/engine -k retry")
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
-test-slow: tools $(VENV)/servers/synapse.stamp $(VENV)/servers/home_assistant.stamp ## Run the slow tests too, against larger servers (an hour at most)
+test-slow: tools $(VENV)/servers/synapse.stamp $(VENV)/servers/home_assistant.stamp $(VENV)/servers/bluesky.stamp apt-slow ## Run the slow tests too, against larger servers (an hour at most)
 	PYTHONDONTWRITEBYTECODE= timeout 3600 $(BIN)/pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 tools: $(VENV)/dev.stamp $(VENV)/npm.stamp $(VENV)/servers/canaille.stamp apt
@@ -112,6 +112,10 @@ $(VENV)/servers/%.stamp: tests/servers/%.txt | $(VENV)/dev.stamp
 	$(BIN)/uv pip install --quiet --python $(VENV)/servers/$*/bin/python --require-hashes --requirement $< && touch $@ || \
 	    echo "uv could not install $*; tests that need it are skipped." >&2
 
+$(VENV)/servers/bluesky.stamp: tests/servers/bluesky/package-lock.json | $(VENV)/npm.stamp
+	@$(BIN)/python -m tests.bluesky_network && touch $@ || \
+	    echo "npm could not install Bluesky's network; tests that need it are skipped." >&2
+
 # Use Python's own pip for the new environment if possible (22.3 or later); installing another pip there takes seconds.
 $(BIN)/uv: | requirements.txt
 	@for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 python; do \
@@ -130,24 +134,40 @@ $(BIN)/uv: | requirements.txt
 
 # Real servers for the connectors' tests, and a browser for the pages'. policy-rc.d keeps Debian from starting their services.
 PEERS := dovecot-imapd mosquitto radicale rabbitmq-server prometheus-alertmanager chromium-headless-shell nginx-light caddy
-# Mail servers that apt would install in place of others are unpacked, with the libraries that they need.
+# Servers that apt would install in place of others, or start, are unpacked, with the libraries that they need.
 UNPACKED := libnss-wrapper exim4-daemon-light libidn12 cyrus-imapd cyrus-common libical3 libxapian30 libpcre3
-apt:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
-	    policy=/usr/sbin/policy-rc.d; kept=; \
-	    if [ -e $$policy ]; then kept=$$(mktemp) && cp -p $$policy $$kept; fi; \
-	    printf '#!/bin/sh\nexit 101\n' > $$policy && chmod 755 $$policy; \
-	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(PEERS) \
-	        </dev/null >/dev/null; } \
-	    || echo "$(PEERS) could not be installed; tests that need them are skipped." >&2; \
-	    if [ -n "$$kept" ]; then cp -p $$kept $$policy && rm $$kept; else rm -f $$policy; fi; \
-	fi
-	@peers=$(abspath $(VENV))/peers; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! [ -e $$peers/usr/sbin/exim4 -a -e $$peers/usr/sbin/cyrmaster ]; then \
+UNPACKED_SLOW := redis-tools libjemalloc2 liblzf1
+
+# Unpack packages (1) into .venv/peers unless programs (2) are there.
+define UNPACK
+	@peers=$(abspath $(VENV))/peers; missing=; for program in $(2); do [ -e $$peers/$$program ] || missing=1; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    packages=$$(mktemp -d) && cd $$packages && mkdir -p $$peers && apt-get update -qq && \
-	    for package in $(UNPACKED); do \
+	    for package in $(1); do \
 	        apt-get -o APT::Sandbox::User=root download -qq $$package >/dev/null && dpkg -x $${package}_*.deb $$peers \
 	        || echo "$$package could not be unpacked; tests that need it are skipped." >&2; \
 	    done; \
 	    chmod -f u-s $$peers/usr/sbin/exim4; rm -r $$packages; \
 	fi
+endef
+
+# Install packages (1) if one is missing.
+define APT
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(1) >/dev/null 2>&1; then \
+	    policy=/usr/sbin/policy-rc.d; kept=; \
+	    if [ -e $$policy ]; then kept=$$(mktemp) && cp -p $$policy $$kept; fi; \
+	    printf '#!/bin/sh\nexit 101\n' > $$policy && chmod 755 $$policy; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1) \
+	        </dev/null >/dev/null; } \
+	    || echo "$(1) could not be installed; tests that need them are skipped." >&2; \
+	    if [ -n "$$kept" ]; then cp -p $$kept $$policy && rm $$kept; else rm -f $$policy; fi; \
+	fi
+endef
+
+apt:
+	$(call APT,$(PEERS))
+	$(call UNPACK,$(UNPACKED),usr/sbin/exim4 usr/sbin/cyrmaster)
+
+apt-slow:
+	$(call APT,postgresql)
+	$(call UNPACK,$(UNPACKED_SLOW),usr/bin/redis-server)

@@ -303,9 +303,19 @@ async def _found(ctx: Context, post: str) -> Any:
     uri = f"at://{await _did(ctx, parts[1])}/app.bsky.feed.post/{parts[2]}"
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-posts
     posts = (await call(ctx, "GET", "app.bsky.feed.getPosts", params={"uris": uri}))["posts"]
-    if not posts:
-        raise Permanent(Sentence("The post %(post)s doesn't exist, or you can't see it.", post=post))
-    return posts[0]
+    return posts[0] if posts else await _unindexed(ctx, post, uri)
+
+
+async def _unindexed(ctx: Context, post: str, uri: str) -> Any:
+    """A post that was published a moment ago: the account's server has it before it can be searched and shown."""
+    repo, collection, rkey = uri.removeprefix("at://").split("/")
+    try:
+        # https://docs.bsky.app/docs/api/com-atproto-repo-get-record
+        params = {"repo": repo, "collection": collection, "rkey": rkey}
+        record = await call(ctx, "GET", "com.atproto.repo.getRecord", params=params)
+    except Permanent as error:
+        raise Permanent(Sentence("The post %(post)s doesn't exist, or you can't see it.", post=post)) from error
+    return {"uri": record["uri"], "cid": record["cid"], "record": record["value"]}
 
 
 def _reference(post: Any) -> dict[str, str]:

@@ -24,6 +24,7 @@ FEED, SEARCH = "/xrpc/app.bsky.feed.getAuthorFeed", "/xrpc/app.bsky.feed.searchP
 TOLD, LIKES = "/xrpc/app.bsky.notification.listNotifications", "/xrpc/app.bsky.feed.getActorLikes"
 CREATE, REFRESH = "/xrpc/com.atproto.server.createSession", "/xrpc/com.atproto.server.refreshSession"
 PUT, POSTS = "/xrpc/com.atproto.repo.putRecord", "/xrpc/app.bsky.feed.getPosts"
+RECORD = "/xrpc/com.atproto.repo.getRecord"
 PROFILE, BLOB = "/xrpc/app.bsky.actor.getProfile", "/xrpc/com.atproto.repo.uploadBlob"
 EXPIRED = Answer(400, json={"error": "ExpiredToken", "message": "Token has expired"}, unchecked="an error")
 
@@ -242,6 +243,13 @@ async def test_what_is_written(vendor, ctx, server):
     assert (await act(ctx, service.reactions["follow"], actor="ada.bsky.social")).uri == already
     assert vendor.asked[-1].route == PROFILE, "nobody is followed twice"
     vendor.on("GET", POSTS, server.only({"posts": []}))
+    record = {"uri": parent["uri"], "cid": "c1", "value": {"$type": "app.bsky.feed.post", "text": "hi"}}
+    vendor.on("GET", RECORD, server.only(record))
+    await act(ctx, service.reactions["like_post"], post=parent["uri"])
+    subject = written(vendor.asked[-1])["record"]["subject"]
+    assert subject == {"uri": parent["uri"], "cid": "c1"}, "what was published a moment ago isn't shown yet"
+    missing = {"error": "RecordNotFound", "message": "Could not locate record"}
+    vendor.on("GET", RECORD, server.only(Answer(400, json=missing, unchecked="an error")))
     for post, said in ((parent["uri"], "exist"), ("https://example.com/", "not the URI or URL")):
         with pytest.raises(Permanent, match=said):
             await act(ctx, service.reactions["repost"], post=post)
