@@ -140,6 +140,8 @@ class Areas:
         except (Retry, AuthExpired) as error:  # ask the vendor to send it again
             after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
             return problem(503, str(error), later(after.total_seconds()))
+        except Refused as error:  # by what the action had to fetch, such as the sender's certificate
+            return refused(error)
         except EventTooLargeError as error:
             return problem(413, str(error))
         except ConnectorError as error:

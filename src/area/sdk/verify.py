@@ -24,6 +24,7 @@ from area.sdk.events import Request
 _SIGNATURE_ONLY: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
 TOLERANCE = 300  # seconds, both ways, as Standard Webhooks and Stripe advise
 LONGEST_TIMESTAMP = 12  # digits; Python refuses to read numbers of thousands of them
+PLACEHOLDER = re.compile(r"\{([\w-]+)\}")
 MOST_SIGNATURES = 50  # in one header, for senders that are changing their secret
 
 
@@ -143,11 +144,11 @@ def standard_webhooks() -> Verify:
 class Scheme:
     """How a sender signs by HMAC (RFC 2104).
 
-    `signed` is what it signs, with `{body}`, `{timestamp}`, `{method}` and `{url}` (with its query) filled in. `header`
-    holds one signature or several, in hex or base64, each after a prefix such as `sha256=` or without; if there is a
-    `label`, only those after `label=` count. The time is in `timestamp_header`, or in `header` after
-    `timestamp_label=`, in seconds, milliseconds or ISO 8601. A time more than five minutes away from now is refused, so
-    that what was overheard can't be sent again later.
+    `signed` is what it signs, with `{body}`, `{timestamp}`, `{method}`, `{url}` (with its query) and headers by their
+    names filled in. `header` holds one signature or several, in hex or base64, each after a prefix such as `sha256=` or
+    without; if there is a `label`, only those after `label=` count. The time is in `timestamp_header`, or in `header`
+    after `timestamp_label=`, in seconds, milliseconds or ISO 8601. A time more than five minutes away from now is
+    refused, so that what was overheard can't be sent again later.
     """
 
     header: str
@@ -159,6 +160,12 @@ class Scheme:
 
     def check(self, request: Request, secret: str, *, header: str | None = None) -> None:
         """Raises `Refused` unless one of the signatures fits, in `header` if the sender uses another one."""
+        self.compare(*self.parts(request, header), secret)
+
+    def parts(self, request: Request, header: str | None = None) -> tuple[str, bytes]:
+        """What the header with the signature holds, and what must be signed. Raises `Refused` if a header is missing,
+        or the time is more than five minutes away from now.
+        """
         header = header or self.header
         sent = request.headers.get(header, "")
         stamp = request.headers.get(self.timestamp_header, "") if self.timestamp_header else ""
@@ -168,14 +175,24 @@ class Scheme:
             raise Refused(FORM, header=header)
         if self.timestamp_header or self.timestamp_label:
             check_stamp(request, stamp, self.timestamp_header or header)
-        parts = {
-            "{body}": request.body,
-            "{timestamp}": stamp.encode(),
-            "{method}": request.method.encode(),
-            "{url}": full_url(request).encode(),
-        }
-        signed = b"".join(parts.get(part, part.encode()) for part in re.split(r"(\{\w+\})", self.signed))
-        self.compare(sent, signed, secret)
+
+        def filled(name: str) -> bytes:
+            match name:
+                case "body":
+                    return request.body
+                case "timestamp":
+                    return stamp.encode()
+                case "method":
+                    return request.method.encode()
+                case "url":
+                    return full_url(request).encode()
+            value = request.headers.get(name, "")
+            if not value:
+                raise Refused(FORM, header=name)
+            return value.encode()
+
+        pieces = PLACEHOLDER.split(self.signed)  # every second one is a placeholder's name
+        return sent, b"".join(filled(piece) if index % 2 else piece.encode() for index, piece in enumerate(pieces))
 
     def compare(self, given: str, signed: bytes, secret: str) -> None:
         """Raises `Refused` unless one of the signatures in `given` is of `signed`."""

@@ -7,12 +7,29 @@ import orjson
 from pydantic import AfterValidator, BaseModel, SecretStr, model_validator
 
 from area.connectors.webhook.body import form, read
-from area.connectors.webhook.challenges import reply_to
+from area.connectors.webhook.certificates import is_event
+from area.connectors.webhook.challenges import reply_to, to_discord
 from area.connectors.webhook.deliveries import BODY, identity
-from area.connectors.webhook.proofs import LABELS, Signature, check
-from area.sdk import Context, Event, Events, Output, Permanent, Reply, Request, Sentence, Service, Verify, output, param
+from area.connectors.webhook.proofs import ASYMMETRIC, CERTIFIED, LABELS, OPEN, PUBLIC, Signature, check
+from area.connectors.webhook.public_keys import public_key
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Output,
+    Permanent,
+    Refused,
+    Reply,
+    Request,
+    Sentence,
+    Service,
+    Verify,
+    output,
+    param,
+)
 from area.sdk.fields import Form
 from area.sdk.selection import Budget, JmesPath, TooMuch, evaluate, select
+from area.sdk.verify import PLACEHOLDER
 
 LEFT_OUT = frozenset({"cookie", "authorization", "proxy-authorization", "x-area-chain"})
 
@@ -48,6 +65,13 @@ def _header_or_field(name: str) -> str:
     return name if name.startswith("body.") else _header_name(name)
 
 
+def _signed_content(text: str) -> str:
+    names = PLACEHOLDER.findall(text)
+    if "body" not in names:
+        raise ValueError(Sentence("What is signed must include {body}, or anything could be sent in its name."))
+    return text
+
+
 class Incoming(Form):
     """What to read from a request, how the sender signs it, and what it gets."""
 
@@ -61,7 +85,11 @@ class Incoming(Form):
     ] = "none"
     secret: Annotated[
         SecretStr | None,
-        param("Secret the sender signs with, token or password", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        param(
+            "Secret the sender signs with, token, password or public key; the topic's ARN for Amazon SNS, the webhook's"
+            " ID for PayPal",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ),
     ] = None
     signature_header: Annotated[
         str | None,
@@ -69,6 +97,20 @@ class Incoming(Form):
         param(
             "Header with the signature or token, if it isn't the scheme's own", "X-Hub-Signature-256", max_length=100
         ),
+    ] = None
+    signed: Annotated[
+        str,
+        AfterValidator(_signed_content),
+        param(
+            "What the sender signs, with {body}, {timestamp}, {url}, {method} and headers such as {X-Request-Id}",
+            "{timestamp}.{body}",
+            max_length=200,
+        ),
+    ] = "{body}"
+    timestamp_header: Annotated[
+        str | None,
+        AfterValidator(_header_name),
+        param("Header with the time, if it is signed", "X-Timestamp", max_length=100),
     ] = None
     username: Annotated[str | None, param("User name, for basic authentication", "area", max_length=100)] = None
     delivery_id: Annotated[
@@ -95,6 +137,12 @@ class Incoming(Form):
         if self.signature != "none" and not (self.secret and self.secret.get_secret_value().strip()):
             raise ValueError(
                 Sentence("Enter the secret the sender signs with, for the signature %(name)s.", name=self.signature)
+            )
+        if self.signature in PUBLIC or (self.signature == "standard_webhooks" and self.key.startswith(ASYMMETRIC)):
+            public_key(self.key)
+        if self.signature in OPEN and ("timestamp" in PLACEHOLDER.findall(self.signed)) != bool(self.timestamp_header):
+            raise ValueError(
+                Sentence("Enter the header with the time if {timestamp} is part of what is signed, and only then.")
             )
         return self
 
@@ -125,11 +173,25 @@ class Received(Output):
 def _verified(request: Request, _secret: str, params: BaseModel) -> None:
     """Verify the request as the parameters say, with the secret entered there."""
     wanted = cast(Incoming, params)
-    check(wanted.signature, request, wanted.key, header=wanted.signature_header, username=wanted.username)
+    check(
+        wanted.signature,
+        request,
+        wanted.key,
+        header=wanted.signature_header,
+        username=wanted.username,
+        signed=wanted.signed,
+        timestamp_header=wanted.timestamp_header or "",
+    )
 
 
 def _challenged(request: Request, params: BaseModel) -> Reply | None:
     wanted = cast(Incoming, params)
+    if wanted.signature == "discord" and (reply := to_discord(request)):
+        try:
+            _verified(request, "", wanted)
+        except Refused:
+            return None  # it is refused as an event is
+        return reply
     return reply_to(request, wanted.signature, wanted.key)
 
 
@@ -157,6 +219,8 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
     Requests with the same delivery ID (an `Idempotency-Key`, or what the sender has instead) run once. Requests by
     which a sender only tries the URL run nothing and get the expected reply.
     """
+    if params.signature in CERTIFIED and not await is_event(ctx, params.signature, request, params.key):
+        return
     headers = request.headers.by_name()
     body = read(request.body, headers.get("content-type", ""))
     picked = await _picked(params.pick, body, len(request.body)) if params.pick else None

@@ -13,6 +13,7 @@ from area.sdk.decoding import parse_json
 
 LARGEST = 10_000  # bytes of such a body
 LONGEST = 1000  # characters that are echoed
+TWITCH = "twitch-eventsub-message-type"
 # without colons: else the reply would be the signature of an event (`v0:time:body`) that anybody wrote
 PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -48,6 +49,23 @@ def _to_headers(request: Request) -> Reply | None:
     return None
 
 
+def to_discord(request: Request) -> Reply | None:
+    """The reply to a ping of Discord, which tries by wrong signatures, too: it must be checked before it is sent."""
+    if request.method != "POST" or len(request.body) > LARGEST:
+        return None
+    try:
+        body = parse_json(request.body)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(body, dict) or "event" in body:
+        return None
+    if body.get("type") == 1:
+        # https://docs.discord.com/developers/interactions/receiving-and-responding
+        return _json({"type": 1})
+    # https://docs.discord.com/developers/events/webhook-events#preparing-for-events
+    return Reply(status=204) if body.get("type") == 0 else None
+
+
 def _to_body(request: Request, signature: str, secret: str) -> Reply | None:
     if request.method != "POST" or len(request.body) > LARGEST or not _may_be_challenge(request.body):
         return None
@@ -59,6 +77,9 @@ def _to_body(request: Request, signature: str, secret: str) -> Reply | None:
     if not isinstance(first, dict):
         return None
     challenge = first.get("challenge")
+    if isinstance(challenge, str) and request.headers.get(TWITCH) == "webhook_callback_verification":
+        # https://dev.twitch.tv/docs/eventsub/handling-webhook-events/#responding-to-a-challenge-request
+        return _text(challenge)
     if isinstance(challenge, str) and (first.get("type") == "url_verification" or list(first) == ["challenge"]):
         # https://docs.slack.dev/reference/events/url_verification, Lark, and
         # https://developer.monday.com/apps/docs/webhooks#verification

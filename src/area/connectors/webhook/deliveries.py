@@ -36,6 +36,9 @@ FIELDS: Mapping[Signature, str] = {
     "square": "event_id",
     "paddle": "event_id",
     "mailgun": "event-data.id",
+    "sns": "MessageId",
+    "paypal": "id",
+    "telnyx": "data.id",
 }
 BODY = re.compile(r"body(?:\.[^.\s]+)+")
 

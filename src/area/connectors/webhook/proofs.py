@@ -2,9 +2,12 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import Any, Literal
 
 from area.connectors.webhook.body import form, read
+from area.connectors.webhook.certificates import statement
+from area.connectors.webhook.public_keys import signatures_in, verify
 from area.sdk import Nothing, Permanent, Refused, Request, standard_webhooks
 from area.sdk.verify import (
     FORM,
@@ -20,6 +23,7 @@ from area.sdk.verify import (
 Signature = Literal[
     "none", "hmac_sha256", "hmac_sha1", "hmac_sha512", "standard_webhooks", "token", "bearer", "basic", "stripe",
     "slack", "zoom", "pagerduty", "twilio", "mandrill", "trello", "square", "hubspot", "zendesk", "paddle", "mailgun",
+    "discord", "telnyx", "sendgrid", "sns", "paypal", "public_key",
 ]  # fmt: skip
 LABELS: dict[Signature, str] = {
     "none": "None: whoever knows the URL may send",
@@ -42,6 +46,12 @@ LABELS: dict[Signature, str] = {
     "zendesk": "Zendesk",
     "paddle": "Paddle",
     "mailgun": "Mailgun",
+    "discord": "Discord",
+    "telnyx": "Telnyx",
+    "sendgrid": "SendGrid",
+    "sns": "Amazon SNS",
+    "paypal": "PayPal",
+    "public_key": "Public key: Ed25519, ECDSA or RSA (Wise …)",
 }
 DEFAULT_HEADER = "X-Signature-256"
 # the header, unless another one is given
@@ -78,33 +88,95 @@ SCHEMES: dict[Signature, Scheme] = {
     # https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/#authenticating-webhook-requests
     "mandrill": Scheme("X-Mandrill-Signature", algorithm="sha1"),
 }
+# what is signed by the private key of which `secret` is the public one
+PUBLIC: dict[Signature, Scheme] = {
+    "public_key": Scheme("X-Signature"),
+    # https://docs.discord.com/developers/interactions/overview#setting-up-an-endpoint-validating-security-request-headers
+    "discord": Scheme("X-Signature-Ed25519", "{timestamp}{body}", timestamp_header="X-Signature-Timestamp"),
+    # https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks
+    "telnyx": Scheme("telnyx-signature-ed25519", "{timestamp}|{body}", timestamp_header="telnyx-timestamp"),
+    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
+    "sendgrid": Scheme(
+        "X-Twilio-Email-Event-Webhook-Signature",
+        "{timestamp}{body}",
+        timestamp_header="X-Twilio-Email-Event-Webhook-Timestamp",
+    ),
+}
+CERTIFIED: frozenset[Signature] = frozenset({"sns", "paypal"})
+# whose scheme can be told: what is signed, and where the time is
+OPEN: frozenset[Signature] = frozenset({"hmac_sha256", "hmac_sha1", "hmac_sha512", "public_key"})
+ASYMMETRIC = "whpk_"  # begins the public keys of Standard Webhooks
 _standard_webhooks = standard_webhooks()
 
 
-def check(signature: Signature, request: Request, secret: str, *, header: str | None, username: str | None) -> None:
-    """Raises `Refused` unless the request proves where it comes from."""
+def scheme_of(signature: Signature, signed: str, timestamp_header: str) -> Scheme:
+    """The scheme of a choice. What is signed and where the time is can be told for those that are `OPEN`."""
+    scheme = PUBLIC.get(signature) or SCHEMES[signature]
+    if signature in OPEN:
+        return replace(scheme, signed=signed, timestamp_header=timestamp_header)
+    return scheme
+
+
+def check(
+    signature: Signature,
+    request: Request,
+    secret: str,
+    *,
+    header: str | None,
+    username: str | None,
+    signed: str = "{body}",
+    timestamp_header: str = "",
+) -> None:
+    """Raises `Refused` unless the request proves where it comes from. A `CERTIFIED` signature is compared when the
+    certificate is there.
+    """
+    if signature == "none":
+        return
+    if not secret:
+        raise Refused("This webhook has no secret, so nothing can be accepted.")
     match signature:
-        case "none":
-            return
-        case "standard_webhooks":
-            _standard_webhooks.proof(request, secret, Nothing())
         case "token":
             check_token(request, header or "X-Webhook-Token", secret)
         case "bearer":
             check_bearer(request, secret)
         case "basic":
             check_basic(request, username or "", secret)
+        case "standard_webhooks":
+            _check_standard(request, secret)
         case "twilio" | "mandrill":
-            scheme = SCHEMES[signature]
-            given = request.headers.get(scheme.header, "")
-            if not given:
-                raise Refused(FORM, header=scheme.header)
-            scheme.compare(given, _url_and_fields(request), secret)
+            _check_url_and_fields(SCHEMES[signature], request, secret)
         case "mailgun":
             _check_mailgun(request, secret)
+        case _ if signature in CERTIFIED:
+            statement(signature, request, secret)
         case _:
-            scheme = SCHEMES[signature]
-            scheme.check(request, secret, header=header)
+            _check_scheme(signature, scheme_of(signature, signed, timestamp_header), request, secret, header)
+
+
+def _check_scheme(signature: Signature, scheme: Scheme, request: Request, secret: str, header: str | None) -> None:
+    if signature in PUBLIC:
+        given, content = scheme.parts(request, header)
+        verify(secret, signatures_in(given), content)
+    else:
+        scheme.check(request, secret, header=header)
+
+
+def _check_standard(request: Request, secret: str) -> None:
+    """https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme"""
+    if not secret.startswith(ASYMMETRIC):
+        _standard_webhooks.proof(request, secret, Nothing())
+        return
+    scheme = Scheme("webhook-signature", "{webhook-id}.{timestamp}.{body}", timestamp_header="webhook-timestamp")
+    given, content = scheme.parts(request)
+    versions = [part.partition(",")[::2] for part in given.split(" ")]
+    verify(secret, [found for name, text in versions if name == "v1a" for found in signatures_in(text)], content)
+
+
+def _check_url_and_fields(scheme: Scheme, request: Request, secret: str) -> None:
+    given = request.headers.get(scheme.header, "")
+    if not given:
+        raise Refused(FORM, header=scheme.header)
+    scheme.compare(given, _url_and_fields(request), secret)
 
 
 def _url_and_fields(request: Request) -> bytes:

@@ -17,6 +17,7 @@ from area.connectors.webhook.deliveries import identity
 from area.connectors.webhook.proofs import LABELS, SCHEMES, Signature
 from area.sdk import Headers, Refused, Reply, Request
 
+TWITCH = "Twitch-Eventsub-Message-Type"
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 STAMP = str(int(NOW.timestamp()))
 SECRET = "s3cret word"
@@ -161,6 +162,57 @@ VENDORS: dict[str, tuple[str, dict[str, str], Callable[[bytes], dict[str, str]]]
         {},
         lambda body: {"Paddle-Signature": f"ts={STAMP};h1={mac(f'{STAMP}:'.encode() + body).hex()}"},
     ),
+    # https://dev.twitch.tv/docs/eventsub/handling-webhook-events/#verifying-the-event-message
+    "twitch": (
+        "hmac_sha256",
+        {
+            "signature_header": "Twitch-Eventsub-Message-Signature",
+            "signed": "{Twitch-Eventsub-Message-Id}{timestamp}{body}",
+            "timestamp_header": "Twitch-Eventsub-Message-Timestamp",
+        },
+        lambda body: {
+            "Twitch-Eventsub-Message-Id": "msg-000001",
+            "Twitch-Eventsub-Message-Timestamp": "2026-11-23T09:00:00.123456789Z",
+            "Twitch-Eventsub-Message-Signature": "sha256="
+            + mac(b"msg-0000012026-11-23T09:00:00.123456789Z" + body).hex(),
+        },
+    ),
+    # https://developer.box.com/guides/webhooks/v2/signatures-v2/
+    "box": (
+        "hmac_sha256",
+        {
+            "signature_header": "box-signature-primary",
+            "signed": "{body}{timestamp}",
+            "timestamp_header": "box-delivery-timestamp",
+        },
+        lambda body: {
+            "box-delivery-timestamp": "2026-11-23T01:00:00-08:00",
+            "box-signature-primary": b64(mac(body + b"2026-11-23T01:00:00-08:00")),
+        },
+    ),
+    # https://docs.customer.io/journeys/webhooks/#securely-verify-requests
+    "customer.io": (
+        "hmac_sha256",
+        {
+            "signature_header": "X-CIO-Signature",
+            "signed": "v0:{timestamp}:{body}",
+            "timestamp_header": "X-CIO-Timestamp",
+        },
+        lambda body: {"X-CIO-Timestamp": STAMP, "X-CIO-Signature": mac(f"v0:{STAMP}:".encode() + body).hex()},
+    ),
+    # https://developers.webflow.com/data/docs/working-with-webhooks
+    "webflow": (
+        "hmac_sha256",
+        {
+            "signature_header": "x-webflow-signature",
+            "signed": "{timestamp}:{body}",
+            "timestamp_header": "x-webflow-timestamp",
+        },
+        lambda body: {
+            "x-webflow-timestamp": f"{STAMP}123",
+            "x-webflow-signature": mac(f"{STAMP}123:".encode() + body).hex(),
+        },
+    ),
 }
 
 
@@ -177,8 +229,10 @@ def test_vendors_signatures(vendor):
 
 
 TIMED = [
-    name for name, (signature, _, _) in VENDORS.items() if signature in SCHEMES and "{t" in SCHEMES[signature].signed
-]  # type: ignore[index]
+    name
+    for name, (signature, params, _) in VENDORS.items()
+    if "timestamp_header" in params or (signature in SCHEMES and "{t" in SCHEMES[signature].signed)  # type: ignore[index]
+]
 
 
 @pytest.mark.parametrize("vendor", TIMED)
@@ -343,6 +397,10 @@ CHALLENGES: dict[str, tuple[Request, str]] = {
     "microsoft-graph": (request(b"", query="validationToken=abc def", method="POST"), "abc def"),
     "okta": (request(b"", {"X-Okta-Verification-Challenge": "abc"}, method="GET"), '{"verification":"abc"}'),
     "slack": (sent({"type": "url_verification", "token": "t", "challenge": "abc"}), '{"challenge":"abc"}'),
+    "twitch": (
+        sent({"challenge": "abc", "subscription": {}}, headers={TWITCH: "webhook_callback_verification"}),
+        "abc",
+    ),
     "monday": (sent({"challenge": "abc"}), '{"challenge":"abc"}'),
     "event-grid": (
         sent([{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "abc"}}]),
@@ -383,6 +441,7 @@ def test_zoom_is_told_the_digest_of_its_token_and_of_nothing_else():
 EVENTS: dict[str, Request] = {
     "event-with-a-challenge": sent({"type": "message", "challenge": "abc"}),
     "event": sent({"event": "x"}),
+    "twitch-event": sent({"challenge": "abc", "event": {}}, headers={TWITCH: "notification"}),
     "search": request(b"", query="challenge=abc&user=1", method="GET"),
     "get": request(b"", method="GET"),
     "post-with-hub": request(BODY, query="hub.mode=subscribe&hub.challenge=abc"),
