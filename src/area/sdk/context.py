@@ -100,8 +100,8 @@ class Context:
         """In a trigger: tell the AREA's owner what this check left out or can't tell apart. Without a sentence, or with
         empty ones, the previous note is removed.
 
-        The note is stored in `state` and shown with the AREA, from a listener with its next event or `save`. Raise an error
-        instead if the check can't continue.
+        The note is stored in `state` and shown with the AREA, from a listener with its next event or `save`. Raise an
+        error instead if the check can't continue.
         """
         note = joined(sentences)
         if note and note != self.state.get("note"):
