@@ -37,9 +37,7 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL 15 or later, as postgresql://user:password@host/database. Default: the embedded one.",
     )
-    data_dir: Path = Field(
-        Path("data"), description="Directory of the embedded database, the secret key and uploaded icons."
-    )
+    data_dir: Path = Field(Path("data"), description="Directory of the embedded database and the secret key.")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all addresses.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
     public_url: str | None = Field(

@@ -55,6 +55,20 @@ def test_nearest(word: str, name: str | None) -> None:
     assert nearest(word, ["title", "html_body", "author"]) == name
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("timer.nothing", None),  # what both begin with says nothing
+        ("timer.sunste", "timer.sunset"),
+        ("inbox.post_notice", "inbox.post"),
+        ("TIMER.Sunset_at", "timer.sunset"),
+        ("timr.sunset", "timer.sunset"),
+    ],
+)
+def test_nearest_component(word: str, name: str | None) -> None:
+    assert nearest(word, ["timer.sunset", "timer.weekly", "inbox.post"]) == name
+
+
 def test_nearest_is_quick_on_anything() -> None:
     assert nearest("x" * 1_000_000, ["x" * 1_000_000]) is None
     assert nearest("title", []) is None

@@ -108,7 +108,10 @@ def explain(error: BaseException) -> list[str]:
 
 
 def configured(*, quiet: bool = False) -> "Settings":
-    """The settings, with logging set up (`quiet`: warnings only). Exits with code 2 if one is invalid."""
+    """The settings, with logging set up. Exits with code 2 if one is invalid.
+
+    `quiet`, for commands that people run: warnings only, and as JSON only if AREA_LOG_FORMAT says so.
+    """
     from pydantic import ValidationError
 
     from area.kit import logs
@@ -121,8 +124,11 @@ def configured(*, quiet: bool = False) -> "Settings":
             name = "AREA_" + "_".join(map(str, detail["loc"])).upper() + ": " if detail["loc"] else ""
             typer.echo(name + detail["msg"].removeprefix("Value error, "), err=True)
         raise typer.Exit(2) from error
-    level = "warning" if quiet and loaded.log_level in ("debug", "info") else loaded.log_level
-    logs.configure(loaded.log_format, level)
+    if quiet:
+        level = "warning" if loaded.log_level in ("debug", "info") else loaded.log_level
+        logs.configure("console" if loaded.log_format == "auto" else loaded.log_format, level)
+    else:
+        logs.configure(loaded.log_format, loaded.log_level)
     return loaded
 
 

@@ -66,7 +66,6 @@ class Lines(structlog.PrintLogger):
 def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     """Configure the process's logs, including those of libraries. `auto`: for people on a terminal, else JSON."""
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
     before: list[Any] = [
         name_request,
         structlog.processors.add_log_level,
@@ -74,10 +73,10 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
         hide_secrets,
     ]
     # tracebacks without local variables, which may hold credentials
-    tracebacks: Any = structlog.dev.plain_traceback if people else None
-    after: list[Any] = [renderer] if people else [structlog.processors.format_exc_info, renderer]
+    after: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if people:
-        after = [structlog.dev.ConsoleRenderer(exception_formatter=tracebacks)]
+        colors, tracebacks = sys.stderr.isatty(), structlog.dev.plain_traceback
+        after = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=tracebacks)]
     structlog.configure(
         processors=[*before, *after],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

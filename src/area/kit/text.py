@@ -33,12 +33,20 @@ _STEERING = re.compile(f"[{UNPRINTABLE}\ud800-\udfff]")
 
 
 def nearest(word: str, names: Collection[str]) -> str | None:
-    """The name that `word` probably means, ignoring case; None if none is close."""
+    """The name that `word` probably means, ignoring case; None if none is close.
+
+    Of dotted names, those of the same service are compared by what follows the dot: `timer.` alone makes none close.
+    """
     if len(word) > _LONGEST_WORD:
         return None
     by_lower = {name.lower(): name for name in sorted(names)[:_MOST_NAMES]}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
+    service, dot, rest = word.lower().rpartition(".")
+    siblings = {name.removeprefix(service + dot): name for name in by_lower if dot and name.startswith(service + dot)}
+    if not siblings:
+        siblings, rest = {name: name for name in by_lower}, word.lower()
+    begun = [name for name in siblings if dot and (rest.startswith(name) or name.startswith(rest))]
+    close = begun or difflib.get_close_matches(rest, siblings, n=1, cutoff=0.6)
+    return by_lower[siblings[close[0]]] if close else None
 
 
 def did_you_mean(word: str, names: Collection[str]) -> Sentence:
