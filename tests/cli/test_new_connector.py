@@ -55,26 +55,21 @@ def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
     assert '"title": "Hello"' in tried
 
 
-def test_one_is_green_everywhere_without_an_edit_elsewhere(checkout):
-    """With what `new-connector` wrote, all that is tested of every connector passes."""
-    for folder in ("docs", "tests"):
-        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for page in ("SECURITY.md", "CHANGELOG.md", "README.md", "CONTRIBUTING.md"):
-        (checkout / page).write_text((ROOT / page).read_text())
+def test_one_is_green_everywhere_without_an_edit_elsewhere(tmp_path):
+    """With what `new-connector` wrote beside the others, all that is tested of every connector passes."""
+    for folder in ("docs", "src", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for page in ("SECURITY.md", "CHANGELOG.md", "README.md", "CONTRIBUTING.md", "pyproject.toml"):
+        (tmp_path / page).write_text((ROOT / page).read_text())
     kinds = [f"--{kind}" for kind in KINDS]
-    output = run(sys.executable, "-m", "area.cli", "new-connector", "demo", *kinds, cwd=checkout, PYTHONPATH="src")
+    output = run(sys.executable, "-m", "area.cli", "new-connector", "demo", *kinds, cwd=tmp_path, PYTHONPATH="src")
     assert "updated docs/reference" in output
-    assert "`demo.new_item`" in (checkout / "docs/reference/components.md").read_text()
-    tests = [
-        "src/area/connectors/demo",
-        "tests/connectors/test_all.py",
-        "tests/connectors/test_repeats.py",
-        "tests/test_docs.py",
-        "tests/web/test_words.py::test_every_connector_is_translated",
-        "tests/web/test_words.py::test_no_file_would_change",
-    ]
+    assert "`demo.new_item`" in (tmp_path / "docs/reference/components.md").read_text()
+    everywhere = ["tests/connectors", "tests/test_docs.py", "tests/test_sentences.py", "tests/web/test_words.py"]
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir=.")
-    run(*pytest_, *tests, cwd=checkout, PYTHONPATH="src")
+    chosen = "demo or known or docs or words or sentences or new_item"  # not all of the other connectors again
+    output = run(*pytest_, "src/area/connectors/demo", *everywhere, "-k", chosen, cwd=tmp_path, PYTHONPATH="src")
+    assert "passed" in output
 
 
 @pytest.mark.parametrize("kinds", [kinds for count in (1, 2, 3) for kinds in combinations(KINDS, count)], ids="-".join)

@@ -130,7 +130,7 @@ async def connect(
     name = vault.name_of(name) or (auth.label(credential) if auth.label else "")
     tested = await try_out(client, guard, connector, credential)
     if not tested.works:
-        raise Invalid(tested.message or "")
+        raise Invalid(tested.message) if tested.message else Invalid
     await keep(session, keyring, connector, user_id, fields, name, tested.account)
     connected = await view(session, registry, user_id, slug, name=name)
     return connected.model_copy(update={"note": tested.message})

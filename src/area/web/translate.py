@@ -65,7 +65,7 @@ def sentences() -> Catalog:
         if not isinstance(message, str) or not re.fullmatch(r"[a-z_.]*", message):  # else it is the name of a field
             found.add(message)
     for _file, _line, message, _comments, _context in extract_from_dir(
-        str(SOURCES / "connectors"), PYTHON, {}, CONNECTORS, comment_tags=(), directory_filter=_spoken
+        str(SOURCES / "connectors"), PYTHON, {}, CONNECTORS, comment_tags=(), directory_filter=_translated
     ):
         found.add(message)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
@@ -79,6 +79,12 @@ def sentences() -> Catalog:
 
 def _spoken(folder: str) -> bool:
     return Path(folder).name not in UNSPOKEN
+
+
+def _translated(folder: str) -> bool:
+    """Whether a connector, or a folder in one, is translated at all: one without translations speaks English."""
+    path = Path(folder)
+    return _spoken(folder) and (path.parent != SOURCES / "connectors" or any(path.glob("*.po")))
 
 
 def platform() -> dict[str, bool]:
