@@ -37,7 +37,13 @@ def plain(body, *headers):
 
 
 STREAMED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-ZIPPED = gzip.compress(HEAD + b" " * 50_000_000 + TAIL, compresslevel=1)
+
+
+def zipped():
+    """Made where it is served: every worker collects this."""
+    body = gzip.compress(HEAD + b" " * 50_000_000 + TAIL, compresslevel=1)
+    return plain(body, b"Content-Encoding: gzip")
+
 
 # what is answered to the first look
 FEEDS = {
@@ -50,7 +56,7 @@ FEEDS = {
     ),
     "huge": "50 MB, length told",
     "endless": "50 MB, length not told",
-    "zipped": plain(ZIPPED, b"Content-Encoding: gzip"),
+    "zipped": zipped,
     "drips": "a byte a second",
     "silent": "nothing at all",
     "loops": b"HTTP/1.1 302 Found\r\nLocation: /feeds/loops\r\nContent-Length: 0\r\n\r\n",
@@ -84,7 +90,7 @@ class Server:
     """Answers with bytes as they are, HTTP or not."""
 
     def __init__(self):
-        self.answers = dict(FEEDS)
+        self.answers = {name: answer() if callable(answer) else answer for name, answer in FEEDS.items()}
         self.writers = set()
 
     async def __aenter__(self):
