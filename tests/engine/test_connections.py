@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from area import areas
+from area import areas, connections
+from area.connections.vault import Ref
 from area.engine import control
 from area.engine.cache import Cache
+from area.engine.platform import UserPlatform
 from area.sdk import AuthExpired, Permanent, Retry
 from area.sdk.errors import Unauthorized
 from tests.engine.conftest import LOGIN, connect, waiting
@@ -56,6 +58,23 @@ async def test_an_expired_connection_pauses_tells_once_and_resumes(state, user, 
         await until(lambda: settled(state))
     assert sorted(text for _, text in world.sent) == ["0", "1", "2", "3", "4"]
     assert set(await statuses(state)) == {"success"}
+
+
+async def test_who_renews_it_while_a_run_finds_it_expired_has_it_work(state, user):
+    """The run read the connection before, and says so while the new credential is being stored."""
+    await connect(state, user)
+    pool = await state.database.pool()
+    since = await pool.fetchval("select updated_at from connections where user_id = $1", user)
+    platform = UserPlatform(state, user, 0)
+    async with state.database.transaction() as session:
+        service = state.registry.services["locked"]
+        await connections.keep(session, state.keyring, service, user, LOGIN, "")
+        await session.flush()
+        expiring = asyncio.create_task(platform.connection_expired(Ref(user, "locked"), "Locked answered 401.", since))
+        await until(lambda: pool.fetchval("select count(*) from pg_locks where not granted"))
+    await expiring
+    assert await rows(state, "select status from connection_states") == [{"status": "works"}]
+    assert await rows(state, "select * from notices") == []
 
 
 MAY_NOT = "The connection to Locked works, but its account or token may not do this."

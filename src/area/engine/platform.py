@@ -49,6 +49,11 @@ EXPIRE = (
     " do update set status = 'expired', last_error = excluded.last_error, said = excluded.said, checked_at = now()"
     " where connection_states.status <> 'expired' returning service_id"
 )
+# Whoever renews the connection in another transaction is waited for, so that the next statement sees what they stored.
+LOCK_STATE = (
+    "select from connection_states cs join services s on s.id = cs.service_id"
+    " where cs.user_id = $1 and s.name = $2 and cs.connection_id = $3 for update of cs"
+)
 RENEWED_SINCE = (
     "select exists (select from connections c join services s on s.id = c.service_id"
     " where c.user_id = $1 and s.name = $2 and c.connection_id = $3 and c.updated_at > $4)"
@@ -188,6 +193,7 @@ class UserPlatform:
         service = self.state.registry.services[ref.slug]
         place = (self.user_id, service.name, ref.number)
         async with self._transaction() as conn:
+            await conn.execute(LOCK_STATE, *place)
             if since is not None and await conn.fetchval(RENEWED_SINCE, *place, since):
                 return
             if await conn.fetchval(EXPIRE, *place, clean_text(error), dump_parts(error)) is None:
