@@ -118,6 +118,7 @@ async def test_another_process_is_started_when_the_first_was_killed(tmp_path):
     with pytest.raises(DecodeError) as failed:
         await task
     assert failed.value.reason == "busy"
+    assert all(child.is_running() for child in working), "it was not waited for"
     for child in working:
         child.kill()
     assert await decoder.decode(b"abc") == {"bytes": 3}

@@ -80,8 +80,7 @@ class Decoder:
                     await loop.sock_sendall(work, LENGTH.pack(len(head)) + head)
                     await loop.sock_sendall(work, content)
                     work.shutdown(socket.SHUT_WR)
-                answer = await self._answer(work)
-                code = await _exit_code(status)
+                answer, code = await self._outcome(work, status)
         except (OSError, TimeoutError) as error:
             raise DecodeError("busy", f"{type(error).__name__}: {error}") from error
         kind, payload = answer[:1], bytes(answer[1:])
@@ -95,13 +94,26 @@ class Decoder:
             _reason(code), payload.decode("ascii", "replace")[:100] if kind == b"X" else f"exit code {code}"
         )
 
+    async def _outcome(self, work: socket.socket, status: socket.socket) -> tuple[bytearray, int | None]:
+        """The answer and the exit code, which is None at once if the zygote is gone."""
+        async with asyncio.timeout(self.patience + 5):
+            answering, exiting = asyncio.create_task(self._answer(work)), asyncio.create_task(_exit_code(status))
+            try:
+                await asyncio.wait((answering, exiting), return_when=asyncio.FIRST_COMPLETED)
+                if exiting.done() and await exiting is None:
+                    return bytearray(), None
+                return await answering, await exiting
+            finally:
+                answering.cancel()
+                exiting.cancel()
+                await asyncio.wait((answering, exiting))
+
     async def _answer(self, work: socket.socket) -> bytearray:
         loop, answer = asyncio.get_running_loop(), bytearray()
-        async with asyncio.timeout(self.patience + 5):
-            while part := await _received(loop, work):
-                answer += part
-                if len(answer) > self.longest:
-                    raise DecodeError("memory", f"the result is longer than {self.longest} bytes")
+        while part := await _received(loop, work):
+            answer += part
+            if len(answer) > self.longest:
+                raise DecodeError("memory", f"the result is longer than {self.longest} bytes")
         return answer
 
 
@@ -115,12 +127,11 @@ async def _received(loop: asyncio.AbstractEventLoop, sock: socket.socket, most: 
 async def _exit_code(status: socket.socket) -> int | None:
     """The exit code, or a negative signal; None if the zygote is gone."""
     loop, received = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(5):
-        while len(received) < STATUS.size:
-            part = await _received(loop, status)
-            if not part:
-                return None
-            received += part
+    while len(received) < STATUS.size:
+        part = await _received(loop, status)
+        if not part:
+            return None
+        received += part
     code: int = STATUS.unpack(received)[0]
     return code
 
