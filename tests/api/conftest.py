@@ -6,19 +6,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
-from uuid import uuid4
+from urllib.parse import quote, urlencode
 
-import asyncpg
 import orjson
 import pytest
 import pytest_asyncio
 import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, Field, SecretStr
+from tests.conftest import Copied, name_of, write_catalog
 from tests.peers import smtp_server
 
-from area import catalog
 from area.api import attach, make_api
 from area.db.session import Database
 from area.engine.state import State
@@ -272,27 +270,40 @@ def services() -> Registry:
     return registry
 
 
-CLEAN = """
-delete from users; delete from login_attempts; delete from invitations; delete from audit; delete from sources;
-delete from switched_off; delete from pgqueuer; delete from user_services; delete from vendor_cleanups;
-"""
+# To make a database for each test, and what it wants in it, would take most of the time of some hundreds: it is copied
 
 
 @pytest_asyncio.fixture(scope="session")
-async def _api_dsn(postgres_dsn: str, _server: Any, _template: str) -> AsyncIterator[str]:
-    name = f"area_api_{uuid4().hex[:12]}"
-    await _server.execute(f"create database {name} template {_template}")
-    yield urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}"))
-    await _server.execute(f"drop database {name} with (force)")
+async def _empty(copied: Copied, _template: str) -> AsyncIterator[str]:
+    """A database to copy with the catalog of these services, and nobody."""
+    async with copied(_template) as dsn:
+        await write_catalog(dsn, services())
+        yield name_of(dsn)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def _peopled(copied: Copied, _empty: str, _app: FastAPI) -> AsyncIterator["Furnished"]:
+    """`_empty` with an administrator and two users."""
+    async with copied(_empty) as dsn:
+        clients, ids = {}, {}
+        async with served(_app, dsn) as (nobody, _):
+            for name in ("admin", "user", "other"):
+                clients[name], ids[name] = await register(nobody, name)
+        yield Furnished(name_of(dsn), {name: client.token for name, client in clients.items()}, ids)
+
+
+@pytest.fixture
+def furnished(request: pytest.FixtureRequest) -> "Furnished":
+    """The database that is copied for this test."""
+    if "people" in request.fixturenames:
+        return request.getfixturevalue("_peopled")
+    return Furnished(request.getfixturevalue("_empty"))
 
 
 @pytest_asyncio.fixture
-async def dsn(_api_dsn: str) -> str:
-    """One database for these tests, emptied: to make one for each of some hundreds would take most of their time."""
-    connection = await asyncpg.connect(_api_dsn)
-    await connection.execute(CLEAN)
-    await connection.close()
-    return _api_dsn
+async def dsn(copied: Copied, furnished: "Furnished") -> AsyncIterator[str]:
+    async with copied(furnished.database) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -332,8 +343,6 @@ def make_state() -> Callable[..., State]:
 @pytest_asyncio.fixture
 async def state(database: Database) -> AsyncIterator[State]:
     state = new_state(database)
-    async with database.transaction() as session:
-        await catalog.sync(session, state.registry)
     yield state
     await state.client.close()
 
@@ -365,6 +374,27 @@ class People:
     ids: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Furnished:
+    """A database to copy, and who has an account there: by name their sessions' tokens and their ids."""
+
+    database: str
+    tokens: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def served(app: FastAPI, dsn: str) -> AsyncIterator[tuple[Client, State]]:
+    """The application on a database, until the end of the block."""
+    database = Database(dsn)
+    state = new_state(database)
+    attach(app, state)
+    yield Client(app), state
+    await app.state.hub.close()
+    await state.client.close()
+    await database.close()
+
+
 async def register(client: Client, name: str) -> tuple[Client, int]:
     answer = await client.post(
         "/api/auth/register", {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
@@ -374,11 +404,11 @@ async def register(client: Client, name: str) -> tuple[Client, int]:
 
 
 @pytest_asyncio.fixture
-async def people(nobody: Client) -> People:
-    clients, ids = {}, {}
-    for name in ("admin", "user", "other"):
-        clients[name], ids[name] = await register(nobody, name)
-    return People(**clients, ids=ids)
+async def people(nobody: Client, furnished: Furnished, state: State) -> People:
+    pool = await state.database.pool()
+    await pool.execute("update access_tokens set created_at = now(), last_used_at = now()")  # as if they just came in
+    clients = {name: nobody.as_(token) for name, token in furnished.tokens.items()}
+    return People(clients["admin"], clients["user"], clients["other"], dict(furnished.ids))
 
 
 @pytest.fixture(scope="module")
@@ -394,9 +424,6 @@ async def mailing(state: State, nobody: Client, post: Any) -> Mailing:
     url = SecretStr(f"smtp://127.0.0.1:{post.port}?from=area@x.org&tls=none")
     state.settings = state.settings.model_copy(update={"smtp_url": url})
     post.mails.clear()
-    pool = await state.database.pool()
-    # what belongs to nobody outlives the accounts of other tests
-    await pool.execute("delete from outgoing_mail; delete from pending_registrations")
     return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)
 
 

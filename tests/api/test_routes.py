@@ -5,13 +5,19 @@
 `script` are API tokens of `user` with the scopes read, run and manage, `boss` one of `admin` with the scope admin.
 """
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import text
+from tests.api.conftest import Client, Furnished, People, served
+from tests.conftest import Copied, name_of
+
+from area.engine.state import State
 
 PASSWORD = "correct horse battery"
 DOOR = {"host": "locker.example.org", "login": "ann", "password": "s3cret-of-the-door"}
@@ -227,16 +233,30 @@ def test_every_route_is_in_the_table(app):
     assert len(listed) == len(set(listed))
 
 
-@pytest_asyncio.fixture
-async def things(people, nobody, state) -> dict[str, Any]:
-    """What the addresses name."""
-    user = people.user
+@dataclass(frozen=True)
+class Place(Furnished):
+    """What the addresses name is there."""
+
+    things: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def place(copied: Copied, _peopled: Furnished, _app: FastAPI) -> AsyncIterator[Place]:
+    async with copied(_peopled.database) as dsn:
+        async with served(_app, dsn) as (nobody, state):
+            tokens = await _tokens(state, nobody, _peopled)
+            things = await _things(state, nobody, _peopled)
+        yield Place(name_of(dsn), tokens, _peopled.ids, things)
+
+
+async def _things(state: State, nobody: Client, people: Furnished) -> dict[str, Any]:
+    user, admin = nobody.as_(people.tokens["user"]), nobody.as_(people.tokens["admin"])
     area = (await user.post("/api/areas", AREA)).json()["id"]
     runs = [(await user.post(f"/api/areas/{area}/run")).json()["execution_id"] for _ in range(2)]
     await user.post("/api/connections/locker", DOOR)
     token = (await user.post("/api/me/tokens", {"name": "mine", "password": PASSWORD})).json()["item"]["id"]
     session = (await user.get("/api/me/sessions")).json()["items"][0]["id"]
-    invitation = (await people.admin.post("/api/admin/invitations", {})).json()["item"]["id"]
+    invitation = (await admin.post("/api/admin/invitations", {})).json()["item"]["id"]
     async with state.database.transaction() as db:
         await db.execute(text("update area_executions set status = 'success' where id = :id"), {"id": runs[0]})
         service, component = (
@@ -255,8 +275,8 @@ async def things(people, nobody, state) -> dict[str, Any]:
     }
 
 
-@pytest_asyncio.fixture
-async def clients(people, nobody, state) -> dict[str, Any]:
+async def _tokens(state: State, nobody: Client, people: Furnished) -> dict[str, str]:
+    """Of each role but `nobody`."""
     registered = await nobody.post(
         "/api/auth/register", {"email": "d@example.org", "username": "disabled", "password": PASSWORD}
     )
@@ -265,21 +285,31 @@ async def clients(people, nobody, state) -> dict[str, Any]:
         await session.execute(text("update users set is_active = false where username = 'disabled'"))
     tokens = {}
     for role, scope, owner in (
-        ("reads", "read", people.user),
-        ("runs", "run", people.user),
-        ("script", "manage", people.user),
-        ("boss", "admin", people.admin),
+        ("reads", "read", "user"),
+        ("runs", "run", "user"),
+        ("script", "manage", "user"),
+        ("boss", "admin", "admin"),
     ):
-        created = await owner.post("/api/me/tokens", {"name": role, "password": PASSWORD, "scope": scope})
-        tokens[role] = owner.as_(created.json()["token"])
-    return {
-        "nobody": nobody,
-        "disabled": nobody.as_(registered.json()["token"]),
-        "other": people.other,
-        "admin": people.admin,
-        "user": people.user,
-        **tokens,
-    }
+        client = nobody.as_(people.tokens[owner])
+        created = await client.post("/api/me/tokens", {"name": role, "password": PASSWORD, "scope": scope})
+        tokens[role] = created.json()["token"]
+    return {**people.tokens, "disabled": registered.json()["token"], **tokens}
+
+
+@pytest.fixture
+def furnished(place: Place) -> Place:
+    return place
+
+
+@pytest.fixture
+def things(place: Place) -> dict[str, Any]:
+    """What the addresses name."""
+    return place.things
+
+
+@pytest.fixture
+def clients(people: People, nobody: Client, place: Place) -> dict[str, Client]:
+    return {"nobody": nobody, **{role: nobody.as_(token) for role, token in place.tokens.items()}}
 
 
 async def answers(row, clients, things) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel, Field, SecretStr
 
-from area import areas, catalog, connections
+from area import areas, connections
 from area.areas import AreaIn, Part
 from area.db.models import User
 from area.engine import control
@@ -23,6 +23,7 @@ from area.registry import Registry
 from area.registry import registry as loaded
 from area.sdk import Context, Credentials, Event, Service, Timer
 from area.settings import Settings
+from tests.conftest import Copied, name_of, write_catalog
 
 
 class Nothing(BaseModel):
@@ -142,18 +143,34 @@ def world():
     return World()
 
 
-@pytest_asyncio.fixture
-async def state(dsn, tmp_path, world, monkeypatch):
-    settings = Settings(_env_file=None, data_dir=tmp_path, allow_private_network="127.0.0.1")
-    opened = await State.open(settings, dsn)
-    # those that need no account: the catalog of all of them would be written for every test
+def services(world: World) -> Registry:
+    """Those that need no account, as the catalog of all of them is large, and the test's own."""
     some = {slug: service for slug, service in loaded().services.items() if not service.requires_auth}
     registry = Registry(some, {slug: loaded().folders[slug] for slug in some})
     for service in build(world):
         registry.add(service)
-    opened.registry = registry
-    async with opened.database.transaction() as session:
-        await catalog.sync(session, registry)
+    return registry
+
+
+@pytest_asyncio.fixture(scope="session")
+async def _probed(copied: Copied, _template: str) -> AsyncIterator[str]:
+    """A database to copy with the catalog of these services."""
+    async with copied(_template) as dsn:
+        await write_catalog(dsn, services(World()))
+        yield name_of(dsn)
+
+
+@pytest_asyncio.fixture
+async def dsn(copied: Copied, _probed: str) -> AsyncIterator[str]:
+    async with copied(_probed) as dsn:
+        yield dsn
+
+
+@pytest_asyncio.fixture
+async def state(dsn, tmp_path, world, monkeypatch):
+    settings = Settings(_env_file=None, data_dir=tmp_path, allow_private_network="127.0.0.1")
+    opened = await State.open(settings, dsn)
+    opened.registry = services(world)
     yield opened
     await opened.close()
 

@@ -97,9 +97,9 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest_asyncio.fixture
-async def state(dsn, folder):
+async def state(catalog_dsn, folder):
     settings = Settings(_env_file=None, data_dir=folder.path)
-    opened = await State.open(settings, dsn)
+    opened = await State.open(settings, catalog_dsn)
     opened.registry = load()
     async with opened.database.transaction() as session:
         await catalog.sync(session, opened.registry)

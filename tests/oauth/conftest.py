@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import traceback
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -14,14 +15,14 @@ import pytest_asyncio
 import structlog
 from yarl import URL
 
-from area import catalog
 from area.api import attach, make_api
 from area.engine.cache import Cache
 from area.engine.cleanups import Cleanups
 from tests.api.conftest import PASSWORD, Answer
 from tests.api.conftest import Client as Caller
+from tests.conftest import Copied, name_of, write_catalog
 from tests.npm import MODULES, ROOT, node
-from tests.oauth.vendor import MACHINE, PUBLIC, SECRET, open_state
+from tests.oauth.vendor import MACHINE, PUBLIC, SECRET, open_state, registry
 
 ACCOUNTS = {
     "ann": {"email": "Ann@example.org", "email_verified": True, "name": "Ann"},
@@ -146,11 +147,23 @@ class Client(Caller):
         return answer
 
 
+@pytest_asyncio.fixture(scope="session")
+async def _vendored(copied: Copied, _template: str) -> AsyncIterator[str]:
+    """A database to copy with the catalog of these services."""
+    async with copied(_template) as dsn:
+        await write_catalog(dsn, registry("http://127.0.0.1"))
+        yield name_of(dsn)
+
+
+@pytest_asyncio.fixture
+async def dsn(copied: Copied, _vendored: str) -> AsyncIterator[str]:
+    async with copied(_vendored) as dsn:
+        yield dsn
+
+
 @pytest_asyncio.fixture
 async def state(dsn, server, tmp_path):
     state = await open_state(dsn, server.issuer, tmp_path)
-    async with state.database.transaction() as session:
-        await catalog.sync(session, state.registry)
     yield state
     await state.close()
 

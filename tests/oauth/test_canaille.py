@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from area import catalog
 from tests.engine.conftest import rows
 from tests.oauth.test_log_in import arrive, away
 from tests.oauth.vendor import PUBLIC, open_state
@@ -86,8 +85,6 @@ def server(canaille):
 @pytest_asyncio.fixture
 async def state(dsn, server, tmp_path):
     state = await open_state(dsn, server.issuer, tmp_path, oidc_client_secret=SECRET)
-    async with state.database.transaction() as session:
-        await catalog.sync(session, state.registry)
     yield state
     await state.close()
 

@@ -11,7 +11,7 @@ import psutil
 import pytest_asyncio
 from aiohttp import web
 
-from tests.engine.conftest import state, user, world  # noqa: F401 - fixtures
+from tests.engine.conftest import _probed, dsn, state, user, world  # noqa: F401 - fixtures
 from tests.faults.installation import Installation, Patient
 
 
