@@ -309,7 +309,9 @@ async def test_a_delay_waits_and_survives_a_restart(state, user, world):
         await until(lambda: settled(state))
     (execution,) = await rows(state)
     assert execution["status"] == "success"
-    assert execution["started_at"].replace(tzinfo=UTC) - execution["created_at"].replace(tzinfo=UTC) >= timedelta(seconds=2)
+    assert execution["started_at"].replace(tzinfo=UTC) - execution["created_at"].replace(tzinfo=UTC) >= timedelta(
+        seconds=2
+    )
     assert [text for _, text in world.sent] == ["later"]
 
 
