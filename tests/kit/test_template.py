@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from area.kit import template as templating
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget
-from area.kit.template import RenderError, TemplateError, as_text, check
+from area.kit.template import RenderError, TemplateError, as_text, check, paths_in
 from area.kit.template.dates import DIRECTIVES
 from area.kit.template.filters import FILTERS
 from area.kit.template.html import strip_html
@@ -187,6 +187,16 @@ def test_a_filter_that_can_not_take_the_type_of_a_value_is_named() -> None:
     assert check(templating.compile("{{draft | sort}}"), types) == [
         '{{draft}}: "sort" takes a list, and this is true or false.'
     ]
+
+
+def test_the_encoding_of_a_place_is_no_filter_to_check() -> None:
+    text = templating.compile("https://example.org/{{method}}?{{labels}}", place=ADDRESS)
+    assert check(text, {"method": "string", "labels": "json"}) == []
+
+
+def test_the_paths_of_a_text() -> None:
+    assert paths_in("{{a.b | upper}} {{ c }}{{a.b}}") == [("a", "b"), ("c",)]
+    assert paths_in("{{a") == paths_in("no value") == []
 
 
 def test_check() -> None:

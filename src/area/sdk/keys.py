@@ -106,7 +106,7 @@ KINDS = {
     "query": "Key in the address",
     "oauth2": "OAuth 2.0 client credentials",
 }
-URL = param("URL of the calendar's server; the password is sent to this host only", "https://api.example.com/v1/me")
+URL = param("URL of the server; the credential is sent to this host only", "https://api.example.com/v1/me")
 BASIC, BEARER, OAUTH2 = When("kind", ("basic",)), When("kind", ("bearer",)), When("kind", ("oauth2",))
 NAMED = When("kind", ("header", "query"))
 USER = param("User name", "ann", default="", when=BASIC)

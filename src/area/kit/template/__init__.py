@@ -6,7 +6,17 @@ template, each value, the result and the work of a rendering. The grammar for us
 
 from area.kit.template.placeholder import TemplateError
 from area.kit.template.reading import PlacedError
-from area.kit.template.template import RenderError, Template, check, compile  # noqa: A004 -- as in `re`
+from area.kit.template.template import RenderError, Template, check, compile, paths_in  # noqa: A004 -- as in `re`
 from area.kit.template.values import as_text, is_empty
 
-__all__ = ["PlacedError", "RenderError", "Template", "TemplateError", "as_text", "check", "compile", "is_empty"]
+__all__ = [
+    "PlacedError",
+    "RenderError",
+    "Template",
+    "TemplateError",
+    "as_text",
+    "check",
+    "compile",
+    "is_empty",
+    "paths_in",
+]

@@ -78,6 +78,7 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
             (placeholder.path.name, placeholder.filters[0].name)
             for _, _, placeholder in slots
             if placeholder.path and len(placeholder.path.steps) == 1 and placeholder.filters
+            if placeholder.filters[0].name  # else it is the encoding of the place
         ),
         _slots=tuple(slots),
         _end="".join([*before, text[position:]]),
@@ -220,6 +221,14 @@ def _too_much(part: Placeholder) -> RenderError:
 
 def _short(part: Placeholder) -> str:
     return part.source if len(part.source) <= 100 else f"{part.source[:97]}…"
+
+
+def paths_in(text: str) -> list[tuple[str, ...]]:
+    """The steps of each path that a template uses, sorted; none if it can't be compiled."""
+    try:
+        return sorted(compile(text).paths)
+    except TemplateError:
+        return []
 
 
 def check(template: Template, names: Collection[str]) -> list[Sentence]:

@@ -22,6 +22,7 @@ from area.registry import Registry
 from area.runs import history
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, form_fields
+from area.web.details.curl import curl
 from area.web.editor.inputs import readable
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.sentences import sentences
@@ -32,25 +33,6 @@ router = APIRouter()
 RUNS = 20
 PLACEHOLDER = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
 MOST_DATA = 200_000  # characters of an event that somebody writes
-
-CURL = """\
-curl '{url}' \\
-  -H 'Content-Type: application/json' \\
-  -d '{{"hello": "world"}}'"""
-CURL_HMAC = """\
-SECRET='…' BODY='{{"hello": "world"}}'
-curl '{url}' \\
-  -H 'Content-Type: application/json' \\
-  -H "{header}: sha256=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d' ' -f1)" \\
-  -d "$BODY\""""
-CURL_STANDARD = """\
-SECRET='whsec_…' BODY='{{"hello": "world"}}' ID="msg_$(date +%s)" NOW="$(date +%s)"
-KEY="$(printf %s "${{SECRET#whsec_}}" | base64 -d | od -An -vtx1 | tr -d ' \\n')"
-SIGNATURE="$(printf %s "$ID.$NOW.$BODY" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | base64)"
-curl '{url}' \\
-  -H 'Content-Type: application/json' \\
-  -H "webhook-id: $ID" -H "webhook-timestamp: $NOW" -H "webhook-signature: v1,$SIGNATURE" \\
-  -d "$BODY\""""
 
 
 class Parameter(BaseModel):
@@ -279,13 +261,3 @@ def event(page: Page, text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Invalid.field("data", page.say("Enter a JSON object: names and values between { and }."))
     return value
-
-
-def curl(area: AreaOut) -> str:
-    """A curl command that triggers the AREA, signed as its parameters require; empty without a webhook URL."""
-    if not area.webhook_url:
-        return ""
-    given = area.action.parameters if area.action.component == "webhook.received" else {}
-    signature = given.get("signature")
-    form = {"hmac_sha256": CURL_HMAC, "standard_webhooks": CURL_STANDARD}.get(str(signature), CURL)
-    return form.format(url=area.webhook_url, header=given.get("signature_header") or "X-Signature-256")

@@ -291,6 +291,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
         changed=bool(found.changed),
         kept_draft=found.draft_kept,
         simple=form.condition is not None or rows.read(form.only_if) is not None,
+        values=forms.values_used(form, [chip.path for chip in looked.chips]),
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
         recipes=RECIPES,

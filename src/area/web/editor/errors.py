@@ -12,9 +12,14 @@ from area.web.parts.pages import Page
 
 
 def of_rows(page: Page, form: Form) -> dict[str, str]:
-    """Incomplete lines of the condition, by name."""
-    found = form.condition.rows if form.condition else []
-    return {row.name: page.say("Choose a value and what to compare it with.") for row in found if not row.complete}
+    """What is wrong with lines of the condition, by name."""
+    found = {}
+    for row in form.condition.rows if form.condition else []:
+        if not row.complete:
+            found[row.name] = page.say("Choose a value and what to compare it with.")
+        elif not row.readable:
+            found[row.name] = page.say("Enter the name of a value, such as title or body.name.")
+    return found
 
 
 def by_field(page: Page, errors: Sequence[FieldError]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from area.areas import AreaIn, AreaOut, Part
 from area.areas.plans import MASK, to_text
 from area.catalog import ComponentView, VariableView
+from area.kit.template import paths_in
 from area.kit.text import clean_text
 from area.web.editor import rows
 from area.web.editor.recipes import Recipe
@@ -66,6 +67,12 @@ class Form(BaseModel):
             }
         )
         return kept.model_dump(mode="json")
+
+
+def values_used(form: Form, known: list[str]) -> list[str]:
+    """Names of values that a condition may check: those of the event, then those that the reaction uses."""
+    used = (".".join(steps) for text in form.reaction_values.values() for steps in paths_in(text))
+    return list(dict.fromkeys([*known, *used]))
 
 
 # Made

@@ -42,6 +42,15 @@ class Row(BaseModel):
         """Whether the row is complete."""
         return bool(self.field and (self.operator in ALONE or self.value))
 
+    @property
+    def readable(self) -> bool:
+        """Whether `field` is the path of a value, such as `body.name`."""
+        try:
+            tree = condition.parse(f"{self.field} empty").tree
+        except ConditionError:
+            return False
+        return isinstance(tree, Compare) and isinstance(tree.left, Path)
+
 
 class Rows(BaseModel):
     """Comparisons joined by `and` or `or`."""
