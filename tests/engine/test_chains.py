@@ -1,17 +1,19 @@
 """AREAs that follow others: which runs an outcome leads to, with what data, each exactly once."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from area import areas
-from area.areas import AreaIn, AreaPatch, Part, links
+from area import areas, runs
+from area.areas import AreaIn, AreaPatch, Part, bundles, chains, links
 from area.engine import control
 from area.engine.execution import followers
-from area.kit.problems import Invalid
+from area.kit.problems import Conflict, Invalid
+from area.runs import retention
 from area.sdk import Permanent, Retry
 
-from .conftest import make_area, offer, rows, settled, until, worker
+from .conftest import make_area, make_user, offer, rows, settled, until, worker
 
 PLACES = (
     "select e.id, e.area_id, e.status, e.trigger_data, e.error_message, l.parent, l.root, l.index"
@@ -106,11 +108,11 @@ async def test_otherwise_runs_if_no_other_condition_matches(state, user, world):
 async def test_a_link_runs_for_each_item(state, user, world):
     first = await head(state, user, text="x")
     each = await link(
-        state, user, first, "Each", text="{{index}} {{item.n}}", for_each="origin.items", only_if="item.n > 1"
+        state, user, first, "Each", text="{{index}} {{item.n}}", for_each="origin.body", only_if="item.n > 1"
     )
-    await link(state, user, first, "Else", text="else {{item.n}}", for_each="origin.items", when="otherwise")
+    await link(state, user, first, "Else", text="else {{item.n}}", for_each="origin.body", when="otherwise")
     await link(state, user, each, "After each", text="after {{result.text}}")
-    found = await ran(state, first, {"items": [{"n": n} for n in range(4)]})
+    found = await ran(state, first, {"body": [{"n": n} for n in range(4)]})
     assert sorted(text for _, text in world.sent) == sorted(
         ["x", "2 2", "3 3", "else 0", "else 1", "after 2 2", "after 3 3"]
     )
@@ -121,25 +123,25 @@ async def test_a_link_runs_for_each_item(state, user, world):
 @pytest.mark.parametrize(
     ("items", "why"),
     [
-        ("none", "origin.items is not a list, so this can't run for each of its items."),
-        (None, "origin.items is not a list, so this can't run for each of its items."),
-        ([1] * 6, "origin.items has 6 items, and a link can run for at most 5."),
+        ("none", "origin.body is not a list, so this can't run for each of its items."),
+        (None, "origin.body is not a list, so this can't run for each of its items."),
+        ([1] * 6, "origin.body has 6 items, and a link can run for at most 5."),
     ],
 )
 async def test_a_list_that_cannot_be_run_for_fails_and_is_followed(state, user, world, items, why):
     state.settings = state.settings.model_copy(update={"max_items": 5})
     first = await head(state, user, text="x")
-    each = await link(state, user, first, "Each", text="{{item}}", for_each="origin.items")
+    each = await link(state, user, first, "Each", text="{{item}}", for_each="origin.body")
     await link(state, user, each, "Told", text="{{error.message}}", when="failed")
-    _, failed, _ = await ran(state, first, {"items": items})
+    _, failed, _ = await ran(state, first, {"body": items})
     assert (failed["status"], failed["error_message"]) == ("failed", why)
     assert [text for _, text in world.sent] == ["x", why]
 
 
 async def test_an_empty_list_leads_to_nothing(state, user, world):
     first = await head(state, user, text="x")
-    await link(state, user, first, "Each", text="{{item}}", for_each="origin.items")
-    assert len(await ran(state, first, {"items": []})) == 1
+    await link(state, user, first, "Each", text="{{item}}", for_each="origin.body")
+    assert len(await ran(state, first, {"body": []})) == 1
 
 
 async def test_a_retry_and_a_second_recording_lead_to_one_run(state, user, world):
@@ -180,9 +182,9 @@ async def test_a_link_that_is_off_or_deleted_does_not_run(state, user, world):
 async def test_a_run_has_a_largest_size(state, user, world, monkeypatch):
     monkeypatch.setattr(followers, "MAX_RUN", 5)
     first = await head(state, user, text="x")
-    each = await link(state, user, first, "Each", text="{{item}}", for_each="origin.items")
+    each = await link(state, user, first, "Each", text="{{item}}", for_each="origin.body")
     await link(state, user, each, "After", text="after {{result.text}}")
-    found = await ran(state, first, {"items": [1, 2, 3]})
+    found = await ran(state, first, {"body": [1, 2, 3]})
     failed = [row["error_message"] for row in found if row["status"] == "failed"]
     assert failed == ["This run has 5 executions, which is the limit."]
     assert len(found) <= 6
@@ -259,3 +261,224 @@ async def test_switching_off_an_area_further_up_stops_nothing_that_ran(state, us
     (skipped,) = await rows(state)
     assert skipped["status"] == "skipped"
     assert second.is_active
+
+
+CHAIN = {
+    "name": "First one",
+    "action": {"component": "webhook.received"},
+    "reaction": {"component": "probe.send", "parameters": {"text": "{{body.title}}"}},
+    "then": [
+        {
+            "name": "Second",
+            "reaction": {"component": "probe.send", "parameters": {"text": "{{result.text}}!"}},
+            "then": [
+                {
+                    "name": "Each",
+                    "for_each": "origin.body",
+                    "only_if": "item != 1",
+                    "reaction": {"component": "probe.send", "parameters": {"text": "{{item}} {{steps.second.text}}"}},
+                }
+            ],
+        },
+        {
+            "name": "Told",
+            "when": "failed",
+            "delay": "10m",
+            "reaction": {"component": "probe.send", "parameters": {"text": "{{error.message}}"}},
+        },
+    ],
+}
+
+
+async def create(state, user, form):
+    async with state.database.transaction() as session:
+        return await areas.create(session, control.scope(state), user, AreaIn.model_validate(form))
+
+
+async def seen(state, user, area_id):
+    async with state.database.sessions() as session:
+        return await areas.get(session, control.scope(state), user, area_id)
+
+
+def outline(link):
+    return {link.name: [outline(below) for below in link.then]}
+
+
+async def test_a_whole_chain_is_made_at_once_and_shown_as_a_tree(state, user, world):
+    area = await create(state, user, CHAIN)
+    assert outline(area.chain) == {"First one": [{"Second": [{"Each": []}]}, {"Told": []}]}
+    second, told = area.chain.then
+    assert (second.when, second.after, second.step, told.when, told.delay) == (
+        "success", [area.id], "second", "failed", "10m",
+    )  # fmt: skip
+    assert (second.then[0].for_each, second.then[0].only_if) == ("origin.body", "item != 1")
+    assert (await seen(state, user, second.then[0].id)).chain == area.chain
+
+
+async def test_names_are_known_along_the_chain(state, user, world):
+    for text, place, why in (
+        ("{{result.txt}}", "then.0.reaction.parameters.text", 'result has no value called "txt"; did you mean "text"?'),
+        (
+            "{{origin.boddy}}",
+            "then.0.reaction.parameters.text",
+            'origin has no value called "boddy"; did you mean "body"?',
+        ),
+        (
+            "{{steps.first_on.text}}",
+            "then.0.reaction.parameters.text",
+            'No AREA before this one is called "first_on"; did you mean "first_one"?',
+        ),
+        ("{{item}}", "then.0.reaction.parameters.text", "item is only there with for_each."),
+        ("{{error.message}}", "then.0.reaction.parameters.text", "error is only there after a failure."),
+    ):
+        form = {
+            **CHAIN,
+            "then": [{**CHAIN["then"][0], "reaction": {"component": "probe.send", "parameters": {"text": text}}}],
+        }
+        with pytest.raises(Invalid) as raised:
+            await create(state, user, form)
+        assert [(error["field"], error["message"]) for error in raised.value.errors] == [(place, why)]
+    deep = {**CHAIN["then"][0]["then"][0], "for_each": "steps.second.text"}
+    with pytest.raises(Invalid) as raised:
+        await create(state, user, {**CHAIN, "then": [{**CHAIN["then"][0], "then": [deep]}]})
+    assert [error["field"] for error in raised.value.errors] == ["then.0.then.0.for_each"]
+    assert await rows(state, "select * from areas") == []
+
+
+async def test_what_may_be_used_is_offered_by_area(state, user, world):
+    area = await create(state, user, CHAIN)
+    (second, _) = area.chain.then
+    async with state.database.sessions() as session:
+        groups = await chains.offered(session, state.registry, user, [second.id], when="any", for_each="origin.body")
+    assert [(group.name, group.path) for group in groups] == [
+        ("origin", "origin"), ("First one", "steps.first_one"), ("Second", "steps.second"), ("run", ""),
+    ]  # fmt: skip
+    assert [value.path for value in groups[2].values] == ["steps.second.text"]
+    assert [value.path for value in groups[3].values] == ["run", "item", "index", "error"]
+
+
+async def test_a_change_that_breaks_a_later_link_is_told_and_fails(state, user, world):
+    area = await create(state, user, CHAIN)
+    second = area.chain.then[0]
+    async with state.database.transaction() as session:
+        changed = await areas.change(session, control.scope(state), user, second.id, AreaPatch(name="Renamed"))
+    (broken,) = changed.chain.then[0].then[0].broken
+    assert (broken["field"], broken["message"]) == (
+        "reaction.parameters.text", 'No AREA before this one is called "second". Available: first_one, renamed.',
+    )  # fmt: skip
+    found = await ran(state, area, {"body": [2]})
+    assert [row["error_message"] for row in found if row["status"] == "failed"] == [broken["message"]]
+    async with state.database.transaction() as session:
+        mended = await areas.change(session, control.scope(state), user, second.id, AreaPatch(name="Second"))
+    assert mended.chain.then[0].then[0].broken == []
+
+
+async def test_a_link_in_the_middle_is_taken_out(state, user, world):
+    area = await create(state, user, CHAIN)
+    second = area.chain.then[0]
+    scope = control.scope(state)
+    with pytest.raises(Conflict, match="Choose what becomes of them"):
+        async with state.database.transaction() as session:
+            await areas.take_out(session, scope, user, second.id)
+    async with state.database.transaction() as session:
+        await areas.take_out(session, scope, user, second.id, then="follow")
+    after = await seen(state, user, area.id)
+    assert outline(after.chain) == {"First one": [{"Each": []}, {"Told": []}]}
+    (each,) = [link for link in after.chain.then if link.name == "Each"]
+    assert (each.after, each.when) == ([area.id], "success")
+    assert [error["message"] for error in each.broken] == [
+        'No AREA before this one is called "second". Available: first_one.'
+    ]
+    async with state.database.transaction() as session:
+        await areas.take_out(session, scope, user, area.id, then="delete")
+    assert await rows(state, "select * from areas") == []
+
+
+async def test_a_run_is_listed_cancelled_replayed_and_deleted_whole(state, user, world):
+    area = await create(state, user, CHAIN)
+    found = await ran(state, area, {"body": [1, 2, 3]})
+    root = found[0]["id"]
+    async with state.database.sessions() as session:
+        listed = await runs.find(session, user, limit=100, run=root)
+        assert [line.id for line in listed] == sorted((row["id"] for row in found), reverse=True)
+        assert {(line.run, line.parent) for line in listed} == {(root, row["parent"]) for row in found}
+        again = await make_user(state, "bob")
+        assert await runs.find(session, again, limit=100, run=root) == []
+    second = found[1]["id"]
+    for alone, more in ((True, 1), (False, 4)):
+        async with state.database.transaction() as session:
+            await control.replay(session, state, user, second, "present", alone=alone)
+        async with worker(state):
+            await until(lambda: settled(state))
+        places = await rows(state, PLACES)
+        assert len(places) == len(found) + more
+        assert {row["root"] for row in places[1:]} == {root}
+        found = places
+    pool = await state.database.pool()
+    await pool.execute("update area_executions set created_at = now() - interval '2 days'")
+    await pool.execute("update area_executions set created_at = now() where id = $1", found[-1]["id"])
+    moment = datetime.now(UTC) - timedelta(days=1)
+    async with pool.acquire() as conn:
+        assert (await retention.purge(conn, moment, moment))["executions"] == 0
+        await conn.execute("update area_executions set created_at = now() - interval '2 days'")
+        assert (await retention.purge(conn, moment, moment))["executions"] == len(found)
+    assert await rows(state, "select * from execution_links") == []
+
+
+async def test_a_whole_run_is_cancelled(state, user, world):
+    form = {
+        **CHAIN,
+        "then": [{**CHAIN["then"][0], "delay": "1h"}, {**CHAIN["then"][0], "name": "Other", "delay": "2h", "then": []}],
+    }
+    area = await create(state, user, form)
+    accepted = await offer(state, area, {"body": [1]})
+
+    async def delayed():
+        return len(await rows(state, "select * from execution_jobs where reason = 'delay'")) == 2
+
+    async with worker(state):
+        await until(delayed)
+        async with state.database.transaction() as session:
+            cancelled = await control.cancel_run(session, user, accepted.execution_id)
+    assert len(cancelled) == 2
+    assert [row["status"] for row in await rows(state)] == ["success", "cancelled", "cancelled"]
+    assert await rows(state, "select * from pgqueuer where entrypoint = 'later'") == []
+
+
+async def test_a_chain_is_one_document_in_a_file(state, user, world):
+    other = [{"name": "Another", "action": {"component": "webhook.received"}, "reaction": CHAIN["reaction"]}]
+    both = {**CHAIN["then"][0]["then"][0], "name": "Both", "also_after": ["Another"], "for_each": None, "only_if": None}
+    both["reaction"] = {"component": "probe.send", "parameters": {"text": "{{result.text}}", "count": 2}}
+    written = [{**CHAIN, "then": [*CHAIN["then"], both]}, *other]
+    scope = control.scope(state)
+
+    async def apply(bundle):
+        async with state.database.transaction() as session:
+            return await bundles.apply(session, scope, user, [AreaIn.model_validate(item) for item in bundle])
+
+    report = await apply(written)
+    assert report["created"] == ["First one", "Another", "Second", "Each", "Told", "Both"]
+    async with state.database.sessions() as session:
+        exported = await bundles.export(session, scope, user)
+    read = [item.model_dump(mode="json") for item in exported]
+    assert [link["name"] for link in read[0]["then"]] == ["Second", "Told", "Both"]
+    assert read[0]["then"][2]["also_after"] == ["Another"]
+    assert read[0]["then"][0]["then"][0]["for_each"] == "origin.body"
+    assert read[0]["then"][1]["delay"] == "10m"
+    assert (await apply(read))["same"] == report["created"]
+    read[0]["then"][0]["then"][0]["only_if"] = "item != 2"
+    assert (await apply(read))["changed"] == ["Each"]
+    each = read[0]["then"].pop(0)["then"]
+    each[0]["reaction"]["parameters"]["text"] = "{{item}}"
+    read[0]["then"] += each
+    assert (await apply(read))["changed"] == ["Each"]
+    async with state.database.transaction() as session:
+        gone = await bundles.prune(session, user, set(bundles.names_in(AreaIn.model_validate(item) for item in read)))
+    assert gone == ["Second"]
+    read[0]["then"][1]["also_after"] = ["Nobody"]
+    read[0]["then"][2]["only_if"] = "item ="
+    with pytest.raises(Invalid) as raised:
+        await apply(read)
+    assert [error["field"] for error in raised.value.errors] == [
+        "areas.0.then.1.also_after", "areas.0.then.2.only_if",
+    ]  # fmt: skip

@@ -307,8 +307,10 @@ async def _delete(session: AsyncSession, user_id: int) -> None:
         raise Conflict("You can't delete the only account. To remove this installation, delete its data.")
     await _keep_an_admin(session, user_id)
     from area import areas  # heavy, and needed here only
+    from area.areas import links
 
-    for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
+    ids = list(await session.scalars(select(Area.id).where(Area.user_id == user_id)))
+    for area_id in await links.last_first(session, user_id, ids):
         await areas.remove(session, user_id, area_id)
     await session.execute(delete(User).where(User.id == user_id))
     await notify(session, Channel.ACCESS_CHANGED, str(user_id))

@@ -11,7 +11,7 @@ from area import areas
 from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
-from area.areas import AreaIn, bundles
+from area.areas import AreaIn, bundles, chains, links
 from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.doors.route import Route
 from area.engine import control
@@ -113,15 +113,34 @@ async def read(
 
 @router.post("", status_code=201, responses=answers(400, 401, 403, 413, 422, 429), summary="Create an AREA")
 async def create(form: areas.AreaIn, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """Create an AREA. It triggers on events from now on; past events are ignored."""
+    """Create an AREA. It triggers on events from now on; past events are ignored. `then` creates a chain: the AREAs
+    that follow it, nested, all in one transaction.
+    """
     return await areas.create(session, scope, identity.user.id, form)
 
 
-@router.post("/bulk", responses=answers(400, 401, 403, 404, 413, 415, 422), summary="Switch or delete several AREAs")
+Chained = Annotated[bool | None, Query(description="All AREAs of its chain, not this one alone")]
+Then = Annotated[
+    Literal["follow", "delete"] | None,
+    Query(
+        description="What becomes of the AREAs that follow it: they follow what it followed, or are deleted too."
+        " Required if there are any; 409 if not given."
+    ),
+]
+
+
+@router.post(
+    "/bulk", responses=answers(400, 401, 403, 404, 409, 413, 415, 422), summary="Switch or delete several AREAs"
+)
 async def bulk(form: Bulk, identity: Someone, scope: ScopeDep, session: SessionDep) -> Done:
-    """Switch on, switch off or delete AREAs: all of them, or none if one doesn't exist."""
+    """Switch on, switch off or delete AREAs: all of them, or none if one doesn't exist, or another AREA follows one
+    that would be deleted.
+    """
     user_id = identity.user.id
-    for area_id in sorted(set(form.ids)):
+    ids = sorted(set(form.ids))
+    if form.action == "delete":
+        ids = await links.last_first(session, user_id, ids)
+    for area_id in ids:
         if form.action == "delete":
             await areas.remove(session, user_id, area_id)
         else:
@@ -181,13 +200,35 @@ async def change(
     return _tagged(response, await areas.change(session, scope, user_id, area_id, form))
 
 
-@router.delete("/{area_id}", status_code=204, responses=answers(401, 403, 404, 412, 422), summary="Delete an AREA")
+@router.delete("/{area_id}", status_code=204, responses=answers(401, 403, 404, 409, 412, 422), summary="Delete an AREA")
 async def remove(
-    area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+    area_id: Id,
+    identity: Someone,
+    scope: ScopeDep,
+    session: SessionDep,
+    if_match: IfMatch = None,
+    then: Then = None,
 ) -> None:
     """Delete an AREA and its executions."""
     await _unchanged(session, scope, identity.user.id, area_id, if_match)
-    await areas.remove(session, identity.user.id, area_id)
+    await areas.take_out(session, scope, identity.user.id, area_id, then=then)
+
+
+@router.get("/{area_id}/names", responses=answers(401, 404, 422), summary="Get what a link can use")
+async def names(
+    area_id: Id,
+    identity: Someone,
+    scope: ScopeDep,
+    session: SessionDep,
+    when: Annotated[links.When, Query(description="The outcome that the link follows")] = "success",
+    for_each: Annotated[Line | None, Query(max_length=500, description="The list that it runs for")] = None,
+) -> Page[chains.Offered]:
+    """What an AREA that follows this one can use in its placeholders and condition, by the AREA that returns it. Always
+    one page.
+    """
+    await areas.own(session, identity.user.id, area_id)
+    offered = await chains.offered(session, scope.registry, identity.user.id, [area_id], when=when, for_each=for_each)
+    return Page(items=offered)
 
 
 @router.get("/{area_id}/figures", responses=answers(401, 404, 422), summary="Get an AREA's figures")
@@ -210,19 +251,33 @@ async def figures(
 
 @router.post("/{area_id}/enable", responses=answers(401, 403, 404, 412, 422), summary="Switch an AREA on")
 async def enable(
-    area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+    area_id: Id,
+    identity: Someone,
+    scope: ScopeDep,
+    session: SessionDep,
+    if_match: IfMatch = None,
+    chain: Chained = None,
 ) -> areas.AreaOut:
     """Start watching for events."""
     await _unchanged(session, scope, identity.user.id, area_id, if_match)
+    if chain:
+        return await areas.switch_chain(session, scope, identity.user.id, area_id, active=True)
     return await areas.set_active(session, scope, identity.user.id, area_id, active=True)
 
 
 @router.post("/{area_id}/disable", responses=answers(401, 403, 404, 412, 422), summary="Switch an AREA off")
 async def disable(
-    area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+    area_id: Id,
+    identity: Someone,
+    scope: ScopeDep,
+    session: SessionDep,
+    if_match: IfMatch = None,
+    chain: Chained = None,
 ) -> areas.AreaOut:
     """Stop watching for events."""
     await _unchanged(session, scope, identity.user.id, area_id, if_match)
+    if chain:
+        return await areas.switch_chain(session, scope, identity.user.id, area_id, active=False)
     return await areas.set_active(session, scope, identity.user.id, area_id, active=False)
 
 

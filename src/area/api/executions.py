@@ -1,9 +1,9 @@
 """The execution log and its live stream."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import StreamingResponse
 
@@ -22,9 +22,16 @@ router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)
 
 
 class Replay(In):
-    """How to replay: with the configuration of then or now, or with the given parameters."""
+    """How to replay: with the configuration of then or now, or with the given parameters; and in a chain, with the
+    links that follow or alone.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     mode: control.Mode = "present"
+    together: Literal["links", "alone"] = Field(
+        "links", alias="with", description="`links`: the AREAs that follow run again too; `alone`: they don't"
+    )
     parameters: dict[str, Any] | None = Field(None, max_length=200)
 
 
@@ -64,6 +71,10 @@ async def read(
     q: Annotated[Line | None, Query(max_length=200, description="Part of the input or of the error")] = None,
     since: Annotated[Moment | None, Query(description="Created at or after this time")] = None,
     until: Annotated[Moment | None, Query(description="Created before this time")] = None,
+    run: Annotated[
+        int | None,
+        Query(ge=1, le=2**63 - 1, description="Only one run of a chain: its first execution, and all that followed"),
+    ] = None,
 ) -> Page[runs.ExecutionLine]:
     """Executions of your AREAs, newest first."""
     rows = await runs.find(
@@ -76,6 +87,7 @@ async def read(
         q=q,
         since=since,
         until=until,
+        run=run,
     )
     return Page(**page.cut(rows))
 
@@ -155,14 +167,41 @@ async def replay(
     options = form or Replay()
     if options.parameters is not None:
         within(identity, "manage")
-    number = await control.replay(session, state, identity.user.id, execution_id, options.mode, options.parameters)
+    number = await control.replay(
+        session,
+        state,
+        identity.user.id,
+        execution_id,
+        options.mode,
+        options.parameters,
+        alone=options.together == "alone",
+    )
     return Started(execution_id=number)
 
 
-@router.post("/{execution_id}/cancel", responses=answers(401, 403, 404, 409, 422), summary="Cancel an execution")
-async def cancel(execution_id: BigId, identity: Runner, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
-    """Cancel a waiting or running execution."""
-    await control.cancel(session, identity.user.id, execution_id)
+class Cancel(In):
+    """What to cancel."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    together: Literal["run", "alone"] = Field(
+        "alone", alias="with", description="`run`: all of its run that waits or runs; `alone`: this one"
+    )
+
+
+@router.post(
+    "/{execution_id}/cancel",
+    responses=answers(400, 401, 403, 404, 409, 413, 415, 422),
+    summary="Cancel an execution",
+)
+async def cancel(
+    execution_id: BigId, identity: Runner, scope: ScopeDep, session: SessionDep, form: Cancel | None = None
+) -> runs.ExecutionView:
+    """Cancel a waiting or running execution, or all of its run in a chain."""
+    if form is not None and form.together == "run":
+        await control.cancel_run(session, identity.user.id, execution_id)
+    else:
+        await control.cancel(session, identity.user.id, execution_id)
     return await _whole(session, scope, identity.user.id, execution_id)
 
 

@@ -1,17 +1,21 @@
-"""AREAs: validate, create, change, enable, disable and delete. `bundles` exports and imports them."""
+"""AREAs: validate, create, change, enable, disable and delete. `bundles` exports and imports them.
+
+One module, since each of these ends in the same row, version and notification.
+"""
 
 from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Literal
 
 from sqlalchemy import Select, func, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.areas import parameters, secrets, triggers, views
+from area.areas import chains, detaching, links, parameters, secrets, triggers, views
 from area.areas.checked import Checked, Kind, check, kinds
-from area.areas.forms import AreaIn, AreaPatch, Part
+from area.areas.forms import OF_LINK, AreaIn, AreaPatch, LinkIn, Part
 from area.areas.plans import Config, Scope, compile_config
 from area.areas.triggers import WhenOff
 from area.areas.views import AreaOut
@@ -21,13 +25,14 @@ from area.db.notify import Channel
 from area.db.search import search
 from area.db.session import notify, raw
 from area.kit.clock import now
-from area.kit.problems import Conflict, Invalid, NotFound, TooMany
+from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
 from area.kit.sentences import Number, Sentence
 from area.kit.text import check_line
 from area.registry import Registry
+from area.sdk import Action
 from area.sdk.fields import by_name
 
-__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "Part", "Scope", "check"]
+__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "LinkIn", "Part", "Scope", "check"]
 
 MAX_STORED = 20_000_000  # characters in all parameters of a user's AREAs, which one response may have to hold
 SMALL = 4_000  # characters of each AREA that don't count
@@ -65,7 +70,8 @@ async def settle(session: AsyncSession, scope: Scope, user_id: int, checked: Che
 async def create(
     session: AsyncSession, scope: Scope, user_id: int, data: AreaIn, checked: Checked | None = None
 ) -> AreaOut:
-    """Create an AREA. If it is active, it watches for events from now on. A timer without a time zone gets the user's.
+    """Create an AREA, and those that follow it (`then`), all or none. If it is active, it watches for events from now
+    on. A timer without a time zone gets the user's.
 
     Pass `checked` if you already have the result of `check`. Raises `Invalid`, `TooMany`.
     """
@@ -100,7 +106,44 @@ async def create(
     await _changed(session, area.id)
     await session.flush()
     await session.refresh(area)
+    await _check_link(session, scope, area, parts.action)
+    for place, link in enumerate(data.then):
+        await _create_link(session, scope, user_id, area.id, link, place)
     return await get(session, scope, user_id, area.id)
+
+
+async def _create_link(
+    session: AsyncSession, scope: Scope, user_id: int, area_id: int, link: LinkIn, place: int
+) -> None:
+    """Create an AREA that follows another one. The errors in its fields say where it stands."""
+    try:
+        others = [await by_name_or_id(session, user_id, other) for other in link.also_after]
+        await create(session, scope, user_id, link.as_area([area_id, *others]))
+    except Invalid as error:
+        error.errors = [
+            FieldError(field=f"then.{place}.{OF_LINK.get(detail['field'], detail['field'])}", message=detail["message"])
+            for detail in error.errors
+        ]
+        raise
+
+
+async def by_name_or_id(session: AsyncSession, user_id: int, name: int | str) -> int:
+    """The id of the user's AREA with this id or unique name. Raises `Invalid`."""
+    one = Area.id == name if isinstance(name, int) else Area.name == name
+    ids = (await session.scalars(select(Area.id).where(Area.user_id == user_id, one).limit(2))).all()
+    if not ids:
+        raise Invalid.field("also_after", "You have no AREA %(name)s.", name=name)
+    if len(ids) > 1:
+        raise Invalid.field("also_after", "Several of your AREAs are called %(name)s.", name=name)
+    return ids[0]
+
+
+async def _check_link(session: AsyncSession, scope: Scope, area: Area, action: Action) -> None:
+    """Raise `Invalid` if a link uses what no AREA before it returns."""
+    if action.kind == "link":
+        errors = await chains.check(session, scope.registry, area.user_id, area.id)
+        if errors:
+            raise Invalid(errors=errors)
 
 
 async def change(
@@ -111,7 +154,8 @@ async def change(
     patch: AreaPatch,
     checked: Checked | None = None,
 ) -> AreaOut:
-    """Change an AREA. The trigger's state is kept unless the action or its parameters change.
+    """Change an AREA. The trigger's state is kept unless the action or its parameters change. If AREAs that follow it
+    don't fit any more, its `chain` says so (`broken`).
 
     Pass `checked` if you already have the result of `check_change`.
     """
@@ -138,6 +182,10 @@ async def change(
     area.updated_at = now()
     await _changed(session, area.id)
     await session.flush()
+    if checked is not None or patch.name is not None:
+        if checked is not None:
+            await _check_link(session, scope, area, checked.parts.action)
+        await chains.settle(session, scope.registry, user_id, [area.id])
     return await get(session, scope, user_id, area_id)
 
 
@@ -186,13 +234,52 @@ async def set_active(session: AsyncSession, scope: Scope, user_id: int, area_id:
     return await change(session, scope, user_id, area_id, AreaPatch(is_active=active))
 
 
-async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
-    """Delete an AREA and its executions."""
-    area = await own(session, user_id, area_id, lock=True)
-    await queue.cancel_of_area(await raw(session), area.id)
-    await triggers.unsubscribe(session, area.id)
-    await session.execute(sql_delete(Area).where(Area.id == area.id))
-    await _changed(session, area_id)
+async def switch_chain(session: AsyncSession, scope: Scope, user_id: int, area_id: int, *, active: bool) -> AreaOut:
+    """Switch all AREAs of a chain on or off: this one, those that lead to it, and all that follow them."""
+    await own(session, user_id, area_id)
+    graph = await links.graph(session, user_id)
+    ids = {area_id, *links.reach(graph.up, [area_id])}
+    ids |= {*links.reach(graph.down, ids)}
+    for number in sorted(ids):
+        await change(session, scope, user_id, number, AreaPatch(is_active=active))
+    return await get(session, scope, user_id, area_id)
+
+
+async def remove(
+    session: AsyncSession, user_id: int, area_id: int, *, then: Literal["follow", "delete"] | None = None
+) -> list[int]:
+    """Delete an AREA and its executions. `then` says what becomes of the AREAs that follow it: they follow what it
+    followed, or are deleted too, unless they also follow others. Returns those that are left; `chains.settle` then
+    records whether they still fit.
+
+    Raises `Conflict` if AREAs follow it and `then` is None.
+    """
+    await own(session, user_id, area_id)
+    graph = await links.graph(session, user_id)
+    below = links.reach(graph.down, [area_id])
+    await session.execute(select(Area.id).where(Area.id.in_([area_id, *below])).order_by(Area.id).with_for_update())
+    gone, left = await detaching.detach(session, user_id, area_id, then)
+    for number in gone:
+        await queue.cancel_of_area(await raw(session), number)
+        await triggers.unsubscribe(session, number)
+        await session.execute(sql_delete(Area).where(Area.id == number))
+        await _changed(session, number)
+    for number in {*left, *graph.up.get(area_id, ()), *below} - set(gone):
+        await _changed(session, number)
+    return left
+
+
+async def take_out(
+    session: AsyncSession,
+    scope: Scope,
+    user_id: int,
+    area_id: int,
+    *,
+    then: Literal["follow", "delete"] | None = None,
+) -> None:
+    """Delete an AREA as `remove` does, and record whether those that followed it still fit."""
+    left = await remove(session, user_id, area_id, then=then)
+    await chains.settle(session, scope.registry, user_id, left)
 
 
 async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
@@ -211,10 +298,11 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
 
 
 async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
-    """One of the user's AREAs. Raises `NotFound`, also if it belongs to another user."""
+    """One of the user's AREAs, with its chain. Raises `NotFound`, also if it belongs to another user."""
     await own(session, user_id, area_id)
     for view in await views.load(session, scope, [area_id]):
-        return view
+        chain = await chains.tree(session, scope, user_id, area_id)
+        return view.model_copy(update={"chain": chain}) if chain else view
     raise NotFound("There is no AREA %(number)s.", number=area_id)
 
 

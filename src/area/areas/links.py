@@ -127,6 +127,13 @@ def reach(edges: Mapping[int, Sequence[int]], start: Iterable[int]) -> list[int]
     return [*found]
 
 
+async def last_first(session: AsyncSession, user_id: int, ids: Collection[int]) -> list[int]:
+    """These AREAs, each after those of them that follow it: the order in which they can be deleted."""
+    down = (await graph(session, user_id)).down
+    below = {number: set(reach(down, [number])) for number in ids}
+    return sorted(ids, key=lambda number: (len(below[number] & set(ids)), number))
+
+
 async def _check(session: AsyncSession, area: Area, after: Sequence[int]) -> None:
     await session.execute(select(User.id).where(User.id == area.user_id).with_for_update())
     own = set(await session.scalars(select(Area.id).where(Area.user_id == area.user_id, Area.id.in_(after))))

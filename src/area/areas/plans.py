@@ -21,7 +21,7 @@ from area.kit.template.filling import Filling
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import Action, Reaction, sensitive
-from area.sdk.fields import Field, VariableType, by_name, fields
+from area.sdk.fields import Field, by_name, fields
 from area.sdk.shapes import Shape
 
 MASK = sensitive.MASK
@@ -219,7 +219,7 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         )
     errors: list[FieldError] = []
     params = _action_params(action, config.action_parameters, errors)
-    names = names_of(action, params)
+    names = {field.name: field.type for field in fields(action.returns)}
     only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
     delay = _delay(config.reaction_parameters.get("delay"), errors)
     fillings, constants = _reaction_params(reaction, config.reaction_parameters, {**names, "run": "json"}, errors)
@@ -253,20 +253,6 @@ def compile_config(registry: Registry, config: Config) -> Plan:
 def _uses(only_if: condition.Condition | None, fillings: Mapping[str, Filling]) -> frozenset[tuple[str, ...]]:
     paths = [only_if.paths if only_if else frozenset(), *(filling.paths for filling in fillings.values())]
     return frozenset(path[:2] for each in paths for path in each)
-
-
-def names_of(action: Action, params: BaseModel | None) -> dict[str, VariableType]:
-    """The names that an AREA's condition and placeholders may use, with their types. A link has an item only with
-    `for_each`, and an error only if it follows failures.
-    """
-    names = {field.name: field.type for field in fields(action.returns)}
-    if action.kind == "link" and params is not None:
-        if not getattr(params, "for_each", None):
-            names.pop("item", None)
-            names.pop("index", None)
-        if getattr(params, "when", "") not in ("failed", "any"):
-            names.pop("error", None)
-    return names
 
 
 def action_errors(action: Action, values: Mapping[str, Any]) -> list[FieldError]:

@@ -1,4 +1,7 @@
-"""AREAs as users see them: their columns, their parameters as written, and their state."""
+"""AREAs as users see them: their columns, their parameters as written, and their state.
+
+One module, since a view is cached with all that it is made of.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import parameters
+from area.areas.links import When
 from area.areas.parameters import open_value
 from area.areas.plans import MASK, SECRET, Config, Scope, parse
 from area.areas.triggers import WhenOff
@@ -20,6 +24,7 @@ from area.connections import vault
 from area.db import contexts
 from area.db.types import UtcDateTime
 from area.kit.crypto import Keyring, Undecryptable
+from area.kit.problems import FieldError
 from area.kit.sentences import Sentence, from_parts
 from area.registry import Registry
 from area.sdk import Service as Connector
@@ -54,13 +59,39 @@ State = Literal[
 ]
 
 
+class ChainLink(BaseModel):
+    """An AREA in its chain, and those that follow it (`then`).
+
+    `when`, `for_each` and `after` (all that it follows) are those of a link, and None or empty for the first AREA.
+    Placeholders read its result as `steps.<step>`. `broken` says what it uses although no AREA before it returns it any
+    more: until it is changed, its runs fail.
+    """
+
+    id: int
+    name: str
+    is_active: bool
+    state: State
+    reason: Sentence | None
+    action: PartOut
+    reaction: PartOut
+    after: list[int]
+    when: When | None
+    for_each: str | None
+    only_if: str | None
+    delay: str | None
+    step: str
+    broken: list[FieldError]
+    then: list["ChainLink"]
+
+
 class AreaOut(BaseModel):
     """An AREA with its columns and state.
 
     `webhook_url` is its webhook URL, if it has one, and `webhook_secret` the signing secret that AREA generated, if
     any. `fails` is the side that fails if the state is `failing`. `when_off` is what happens to webhooks while it is
-    off. `waits_for` is the service to connect. `note` is what the trigger left out at its last look, such as an item
-    that can't be read.
+    off. `waits_for` is the service to connect. `chain` is the whole chain that it belongs to, from its first AREA on;
+    null if it follows none and none follows it, and in lists. `note` is what the trigger left out at its last look,
+    such as an item that can't be read.
     """
 
     id: int
@@ -87,6 +118,7 @@ class AreaOut(BaseModel):
     waits_for: str | None
     last_checked_at: datetime | None
     next_due_at: datetime | None
+    chain: ChainLink | None = None
 
 
 AREAS = text("""

@@ -157,7 +157,7 @@ def apply(
             owner = await console.find_user(session, user)
             report.update(await bundles.apply(session, scope(state), owner.id, desired))
             if prune:
-                report["deleted"] = await bundles.prune(session, owner.id, {area.name for area in desired})
+                report["deleted"] = await bundles.prune(session, owner.id, set(bundles.names_in(desired)))
             if dry_run:
                 raise _TriedOnly
 
@@ -204,7 +204,7 @@ def _read(file: str) -> "list[AreaIn]":
     """The AREAs in a file. Raises `Failed` with the errors of each AREA."""
     from pydantic import ValidationError
 
-    from area.areas import AreaIn
+    from area.areas import AreaIn, bundles
 
     data = _parse(console.read_text(file), file)
     if isinstance(data, dict):
@@ -222,9 +222,10 @@ def _read(file: str) -> "list[AreaIn]":
                 for detail in error.errors(include_url=False, include_context=False, include_input=False)
             ]
             continue
-        if area.name in names:
-            errors.append(f"AREA {place} ({named}): another AREA in the file has the same name.")
-        names.add(area.name)
+        for name in bundles.names_in([area]):
+            if name in names:
+                errors.append(f"AREA {place} ({name}): another AREA in the file has the same name.")
+            names.add(name)
         areas.append(area)
     if errors:
         raise console.Failed("\n".join(errors))

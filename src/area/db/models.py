@@ -633,6 +633,9 @@ class AreaLink(Base):
     when: Mapped[str] = mapped_column(String(10), doc="`success`, `failed`, `skipped`, `any` or `otherwise`.")
     for_each: Mapped[str | None] = mapped_column(Text, doc="Path of the list that it runs for each item of.")
     position: Mapped[int] = mapped_column(Integer, server_default=ZERO, doc="Among those that follow the same AREA.")
+    broken: Mapped[Any | None] = mapped_column(
+        JSONB, doc="Why it can't run since an AREA before it changed: the key and the values of the sentence."
+    )
 
 
 class ExecutionLink(Base):

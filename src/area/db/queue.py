@@ -74,6 +74,10 @@ join areas a on a.id = found[1]::int group by 1
 CANCEL = """
 delete from pgqueuer p using execution_jobs j where j.execution_id = $1 and p.id = j.job_id and p.status = 'queued'
 """
+CANCEL_ALL = """
+delete from pgqueuer p using execution_jobs j
+where j.execution_id = any($1::bigint[]) and p.id = j.job_id and p.status = 'queued'
+"""
 CANCEL_OF_AREA = """
 delete from pgqueuer where status = 'queued' and id in (
     select j.job_id from execution_jobs j join area_executions e on e.id = j.execution_id where e.area_id = $1)
@@ -172,6 +176,11 @@ async def enqueue(
 async def cancel(conn: Conn, execution_id: int) -> None:
     """Remove an execution's own job, unless a worker has it."""
     await conn.execute(CANCEL, execution_id)
+
+
+async def cancel_all(conn: Conn, execution_ids: Sequence[int]) -> None:
+    """Remove the own jobs of these executions, except those that a worker has."""
+    await conn.execute(CANCEL_ALL, list(execution_ids))
 
 
 async def cancel_of_area(conn: Conn, area_id: int) -> None:

@@ -20,9 +20,11 @@ from area.db import contexts
 from area.db.notify import Channel
 from area.engine.access import Tokens
 from area.engine.state import State
+from area.kit import sentences
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
 from area.kit.remembered import Remembered
+from area.kit.sentences import Sentence
 from area.sdk import OAuth2
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ select a.id, a.user_id, a.name, a.is_active and u.is_active as active,
           select l.follows from area_links l where l.area_id = a.id
           union select l.follows from up join area_links l on l.area_id = up.id)
         select array_agg(id) from up) as leading,
+       (select l.broken from area_links l where l.area_id = a.id limit 1) as unfit,
        a.component_action_id, a.component_reaction_id
 from areas a
 join users u on u.id = a.user_id
@@ -76,7 +79,9 @@ class Follower:
 
 @dataclass(slots=True, kw_only=True)
 class Loaded:
-    """An AREA as the engine knows it: `Runnable`, or `Broken`. `leading` are the AREAs that lead to it in its chain."""
+    """An AREA as the engine knows it: `Runnable`, or `Broken`. `leading` are the AREAs that lead to it in its chain,
+    and `unfit` says why it can't run since one of them changed.
+    """
 
     id: int
     user_id: int
@@ -90,6 +95,7 @@ class Loaded:
     when_off: WhenOff = "retry"
     followers: tuple[Follower, ...] = ()
     leading: tuple[int, ...] = ()
+    unfit: Sentence | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -232,6 +238,7 @@ class Cache:
         known: dict[str, Any] = {name: row[name] for name in KNOWN}
         known["followers"] = tuple(Follower(*parts) for parts in orjson.loads(row["followers"] or "[]"))
         known["leading"] = tuple(row["leading"] or ())
+        known["unfit"] = sentences.read(orjson.loads(row["unfit"] or "null"))
         try:
             if row["secret"]:
                 known["secret"] = self.state.keyring.decrypt(row["secret"], contexts.hook(row["id"], "secret"))

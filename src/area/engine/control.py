@@ -15,7 +15,7 @@ from area.areas.parameters import present as present_config
 from area.areas.plans import MASK, Plan, compile_config, field_errors, to_text
 from area.areas.samples import sample_of
 from area.db import queue
-from area.db.models import Area, AreaExecution, AreaVersion, ExecutionRecord
+from area.db.models import Area, AreaExecution, AreaVersion, ExecutionLink, ExecutionRecord
 from area.db.notify import Channel
 from area.db.session import notify, raw
 from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
@@ -35,6 +35,22 @@ from area.sdk.fields import by_name
 from area.sdk.timers import firing
 
 Mode = Literal["as_it_was", "present"]
+
+NAMED = 200  # executions in one notification
+CANCEL_RUN = text("""
+with mine as (
+    select e.id, e.status from area_executions e join areas a on a.id = e.area_id and a.user_id = :user
+    where e.id in (select cast(:root as bigint) union all
+                   select execution_id from execution_links where root = cast(:root as bigint))
+      and e.status in ('pending', 'running')
+    order by e.id for update of e
+)
+update area_executions x set status = 'cancelled', completed_at = timezone('utc', now()), updated_at = now(),
+    error_message = case mine.status when 'running' then cast(:running as text) else cast(:pending as text) end,
+    execution_time_ms = case mine.status when 'running' then
+        round(extract(epoch from timezone('utc', now()) - x.started_at) * 1000) end
+from mine where x.id = mine.id returning x.id
+""")
 
 
 class Preview(BaseModel):
@@ -153,7 +169,12 @@ async def run(
     data = data or current_event(plan) or await _last_event(session, area.id)
     if data is None:
         data = sample_of(state.registry, plan.action)
-    return await _insert(session, state, area.id, data, RunRecord(forced=True), "run")
+    number = await _insert(session, state, area.id, data, RunRecord(forced=True), "run")
+    if plan.action.kind == "link":  # a run of its own begins here
+        execution = await session.get_one(AreaExecution, number)
+        execution.trigger_data = {**data, "run": number}
+        await session.flush()
+    return number
 
 
 async def replay(
@@ -163,8 +184,11 @@ async def replay(
     execution_id: int,
     mode: Mode,
     parameters: dict[str, Any] | None = None,
+    *,
+    alone: bool = False,
 ) -> int:
-    """Run an execution's event again: with its own parameters, with the AREA's current ones, or with `parameters`.
+    """Run an execution's event again: with its own parameters, with the AREA's current ones, or with `parameters`. The
+    AREAs that follow run again too, unless `alone`. In a chain it takes the place of the old one in the same run.
 
     Of a run that did a part of its work, what is left is done, unless the AREA has another reaction by now. Returns the
     id of the new execution. Raises `Conflict` if the old one is not over or its parameters can't be read,
@@ -173,7 +197,7 @@ async def replay(
     execution = await _own_execution(session, user_id, execution_id)
     if execution.status in ("pending", "running"):
         raise Conflict("This execution is not over yet; cancel it first, or wait.")
-    record = RunRecord(forced=True, replay_of=execution.id)
+    record = RunRecord(forced=True, replay_of=execution.id, alone=alone)
     before = record_of(execution, await session.get(ExecutionRecord, execution.id))
     if parameters is not None:
         area = await _own_area(session, user_id, execution.area_id)
@@ -192,7 +216,12 @@ async def replay(
         if version == before.version or await _same_reaction(session, execution.area_id, {version, before.version}):
             record.state = before.state
     reason: Reason = "replay" if record.as_it_was else "run"
-    return await _insert(session, state, execution.area_id, execution.trigger_data or {}, record, reason, parameters)
+    data = execution.trigger_data or {}
+    number = await _insert(session, state, execution.area_id, data, record, reason, parameters)
+    if place := await session.get(ExecutionLink, execution.id):
+        session.add(ExecutionLink(execution_id=number, parent=place.parent, root=place.root, index=place.index))
+        await session.flush()
+    return number
 
 
 def _check_given(reaction: Reaction, parameters: dict[str, Any]) -> None:
@@ -232,6 +261,33 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     await notify(session, Channel.EXECUTIONS_CHANGED, payload)
     await session.flush()
     return execution
+
+
+async def cancel_run(session: AsyncSession, user_id: int, execution_id: int) -> list[int]:
+    """Cancel all that waits or runs of the run that an execution belongs to. Returns what was cancelled.
+
+    Raises `Conflict` if nothing waits or runs.
+    """
+    await _own_execution(session, user_id, execution_id)
+    place = await session.get(ExecutionLink, execution_id)
+    root = place.root if place else execution_id
+    # the recorder locks it too before it adds to the run
+    await session.execute(select(AreaExecution.id).where(AreaExecution.id == root).with_for_update())
+    texts = {
+        "running": Sentence("Cancelled while running; its action may have been done."),
+        "pending": Sentence("Cancelled by you."),
+    }
+    ids = list(await session.scalars(CANCEL_RUN, {"root": root, "user": user_id, **texts}))
+    if not ids:
+        raise Conflict("Nothing of this run waits or runs any more.")
+    await queue.cancel_all(await raw(session), ids)
+    for number in ids:
+        await notify(session, Channel.EXECUTION_CANCELLED, str(number))
+    for start in range(0, len(ids), NAMED):
+        payload = orjson.dumps({"users": {str(user_id): ids[start : start + NAMED]}}).decode()
+        await notify(session, Channel.EXECUTIONS_CHANGED, payload)
+    session.expire_all()
+    return ids
 
 
 async def _insert(

@@ -7,12 +7,13 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel, Field
-from sqlalchemy import Text, cast, func, literal, or_, select, text
+from sqlalchemy import BigInteger, Select, Text, case, cast, func, literal, or_, select, text, union_all
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from area.areas.plans import MASK, Scope
-from area.db.models import Area, AreaExecution, AreaVersion, Component, ExecutionRecord, Service
+from area.db.models import Area, AreaExecution, AreaVersion, Component, ExecutionLink, ExecutionRecord, Service
 from area.db.search import search
 from area.kit.crypto import Undecryptable
 from area.kit.problems import NotFound
@@ -27,8 +28,25 @@ FAILED = func.jsonb_path_query_array(ExecutionRecord.attempts, cast("$[*] ? (@.e
 CAUGHT_UP = 500  # executions that a live page gets at once after it was disconnected
 
 
+# the first of a run has no row of its own
+_led = aliased(ExecutionLink)
+RUN = func.coalesce(
+    ExecutionLink.root,
+    case(
+        (
+            select(_led.execution_id).where(_led.root == AreaExecution.id).correlate(AreaExecution).exists(),
+            AreaExecution.id,
+        )
+    ),
+)
+
+
 class ExecutionLine(BaseModel):
-    """One execution in the log, without its event and its result."""
+    """One execution in the log, without its event and its result.
+
+    In a chain, `run` is the run's first execution, `parent` the one that this one follows, and `index` the place of its
+    item in a list.
+    """
 
     id: int
     area_id: int
@@ -41,6 +59,9 @@ class ExecutionLine(BaseModel):
     execution_time_ms: int | None
     created_at: datetime
     updated_at: datetime
+    run: int | None = None
+    parent: int | None = None
+    index: int | None = None
 
 
 class ExecutionView(BaseModel):
@@ -68,6 +89,9 @@ class ExecutionView(BaseModel):
     execution_time_ms: int | None
     created_at: datetime
     updated_at: datetime
+    run: int | None = None
+    parent: int | None = None
+    index: int | None = None
 
 
 async def find(
@@ -82,13 +106,43 @@ async def find(
     q: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    run: int | None = None,
 ) -> list[ExecutionLine]:
     """The user's executions, newest first, with an id below `before`. `service` is the name of a service that the AREA
     uses.
 
-    `q` is searched in the action's values and in the error. `since` and `until` (aware) bound the creation time. Raises
-    `Invalid` if a search takes longer than ten seconds, and `Full`.
+    `q` is searched in the action's values and in the error. `since` and `until` (aware) bound the creation time. `run`
+    is the first execution of a chain's run: only that one and those that it led to. Raises `Invalid` if a search takes
+    longer than ten seconds, and `Full`.
     """
+    inner = _matching(before, status, q, since, until)
+    if run is not None:
+        whole = inner.where(Area.user_id == user_id, AreaExecution.id.in_(_of_run(run)))
+        whole = whole.where(Area.id == area_id) if area_id is not None else whole
+        return await lines(
+            session, user_id, list(await session.scalars(whole.order_by(AreaExecution.id.desc()).limit(limit)))
+        )
+    # one short index scan per AREA instead of a long one over everybody's executions
+    newest = inner.order_by(AreaExecution.id.desc()).limit(limit).lateral("newest")
+    mine = select(newest.c.id).select_from(Area).join(newest, literal(True)).where(Area.user_id == user_id)
+    if area_id is not None:
+        mine = mine.where(Area.id == area_id)
+    if service is not None:
+        of_it = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == service)
+        mine = mine.where(Area.component_action_id.in_(of_it) | Area.component_reaction_id.in_(of_it))
+    mine = mine.order_by(newest.c.id.desc()).limit(limit)
+    if q or status or service is not None or since is not None or until is not None:
+        async with search(session):
+            ids = list(await session.scalars(mine))
+    else:
+        ids = list(await session.scalars(mine))
+    return await lines(session, user_id, ids)
+
+
+def _matching(
+    before: int | None, status: Collection[Status], q: str | None, since: datetime | None, until: datetime | None
+) -> Select[int]:
+    """Executions of `Area` that match."""
     inner = select(AreaExecution.id).where(AreaExecution.area_id == Area.id)
     if before is not None:
         inner = inner.where(AreaExecution.id < before)
@@ -106,21 +160,14 @@ async def find(
                 func.strpos(func.lower(AreaExecution.error_message), part) > 0,
             )
         )
-    # one short index scan per AREA instead of a long one over everybody's executions
-    newest = inner.order_by(AreaExecution.id.desc()).limit(limit).lateral("newest")
-    mine = select(newest.c.id).select_from(Area).join(newest, literal(True)).where(Area.user_id == user_id)
-    if area_id is not None:
-        mine = mine.where(Area.id == area_id)
-    if service is not None:
-        of_it = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == service)
-        mine = mine.where(Area.component_action_id.in_(of_it) | Area.component_reaction_id.in_(of_it))
-    mine = mine.order_by(newest.c.id.desc()).limit(limit)
-    if q or status or service is not None or since is not None or until is not None:
-        async with search(session):
-            ids = list(await session.scalars(mine))
-    else:
-        ids = list(await session.scalars(mine))
-    return await lines(session, user_id, ids)
+    return inner
+
+
+def _of_run(run: int) -> Any:
+    """The ids of a run's executions."""
+    return union_all(
+        select(literal(run, BigInteger)), select(ExecutionLink.execution_id).where(ExecutionLink.root == run)
+    )
 
 
 async def lines(session: AsyncSession, user_id: int, ids: Sequence[int]) -> list[ExecutionLine]:
@@ -149,15 +196,16 @@ async def changed_since(session: AsyncSession, user_id: int, moment: datetime) -
 async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: int) -> ExecutionView:
     """One execution of the user. Raises `NotFound`, also if it is another user's."""
     statement = (
-        select(AreaExecution, Area.name, ExecutionRecord)
+        select(AreaExecution, Area.name, ExecutionRecord, RUN, ExecutionLink.parent, ExecutionLink.index)
         .join(Area, Area.id == AreaExecution.area_id)
+        .outerjoin(ExecutionLink, ExecutionLink.execution_id == AreaExecution.id)
         .outerjoin(ExecutionRecord, ExecutionRecord.execution_id == AreaExecution.id)
         .where(AreaExecution.id == execution_id, Area.user_id == user_id)
     )
     result = (await session.execute(statement)).one_or_none()
     if result is None:
         raise NotFound("There is no execution %(number)s.", number=execution_id)
-    row, area_name, record_row = result
+    row, area_name, record_row, run, parent, index = result
     record = record_of(row, record_row)
     job = (
         await session.execute(
@@ -189,6 +237,9 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: i
         execution_time_ms=row.execution_time_ms,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        run=run,
+        parent=parent,
+        index=index,
     )
 
 
@@ -238,8 +289,12 @@ def _lines() -> Any:
             AreaExecution.execution_time_ms,
             AreaExecution.created_at,
             AreaExecution.updated_at,
+            RUN.label("run"),
+            ExecutionLink.parent,
+            ExecutionLink.index,
         )
         .join(Area, Area.id == AreaExecution.area_id)
+        .outerjoin(ExecutionLink, ExecutionLink.execution_id == AreaExecution.id)
         .outerjoin(ExecutionRecord, ExecutionRecord.execution_id == AreaExecution.id)
     )
 

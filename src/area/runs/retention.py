@@ -7,6 +7,21 @@ from area.db.session import Conn
 BATCH = 5000  # rows deleted per transaction
 
 
+PURGE = """
+with runs as (
+    select root from execution_links where execution_id = any($1::bigint[])
+    union select root from execution_links where root = any($1::bigint[])
+), members as (
+    select r.root, r.root as id from runs r
+    union all select l.root, l.execution_id from runs r join execution_links l on l.root = r.root
+), staying as (
+    select distinct m.root from members m join area_executions e on e.id = m.id
+    where e.created_at >= $2 or e.status in ('pending', 'running')
+)
+delete from area_executions where (id = any($1::bigint[]) and id not in (select id from members))
+    or id in (select m.id from members m where m.root not in (select root from staying))
+"""
+
 PAGES = 2000  # pages of `hook_states` scanned per transaction
 
 
@@ -21,15 +36,17 @@ async def purge(conn: Conn, before: datetime, known_before: datetime) -> dict[st
 
 
 async def _purge_executions(conn: Conn, before: datetime) -> int:
-    """Ids grow with time, so the old ones are first in the primary key. Executions still to run are skipped."""
+    """Ids grow with time, so the old ones are first in the primary key. Executions still to run are skipped, and so are
+    runs of a chain of which something is still to run or not old yet: a run goes as a whole.
+    """
     gone = last = 0
     while True:
         rows = await conn.fetch(
             "select id, created_at, status from area_executions where id > $1 order by id limit $2", last, BATCH
         )
         old = [row["id"] for row in rows if row["created_at"] < before and row["status"] not in ("pending", "running")]
-        await conn.execute("delete from area_executions where id = any($1::bigint[])", old)
-        gone += len(old)
+        status = await conn.execute(PURGE, old, before)
+        gone += int(status.rpartition(" ")[2])
         if len(rows) < BATCH or rows[-1]["created_at"] >= before:
             return gone
         last = rows[-1]["id"]

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from area.kit.http import Client
 from area.sdk import signature
@@ -47,6 +47,12 @@ Picking = TypeVar("Picking", bound=Callable[..., Awaitable[Any]])
 
 class Nothing(BaseModel):
     """No parameters, or no return values."""
+
+
+class Anything(BaseModel):
+    """Return values that only each run shows."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class Firing(BaseModel):
@@ -396,6 +402,8 @@ class Service:
             place = f"{self.slug}.{function.__name__}"
             params, call = signature.components(function, ("ctx", "params"), place, title)
             returns = signature.hints(function).get("return")
+            if typing.get_origin(returns) in (dict, Mapping) or returns is dict:
+                returns = Anything
             reaction = Reaction(
                 service=self,
                 name=function.__name__,

@@ -91,7 +91,7 @@ async def attempt(means: Means, running: Running, area: Runnable | Broken) -> Ou
         pool = await patiently(means.state.database.pool)
         text = await patiently(lambda: pool.fetchval(DATA, member.execution_id))
         member.data, member.size = (orjson.loads(text), len(text)) if text else ({}, 0)
-    if area.plan.action.kind == "link" and (why := unable(area.plan, member.data)):
+    if area.plan.action.kind == "link" and (why := area.unfit or unable(area.plan, member.data)):
         return over(member, area, "failed", started, error=why, permanent=True)
     if not member.own and (outcome := await _filtered(member, area, started)):
         return outcome

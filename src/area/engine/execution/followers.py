@@ -102,10 +102,11 @@ class _Carried:
     parts: dict[str, bytes]
     left_out: list[str]
     error: bytes | None
+    item: bytes = b""  # of this link or one before it, with its index, and a comma before it
     values: dict[str, Any] = field(default_factory=dict)  # as read by paths and conditions
 
-    def written(self, most: int) -> bytes:
-        """The JSON of an object without its last brace, of at most about `most` bytes."""
+    def written(self, most: int, *, item: bytes | None = None) -> bytes:
+        """The JSON of an object without its last brace, of at most about `most` bytes; with an `item` of its own."""
         parts, gone = dict(self.parts), list(self.left_out)
         size = sum(map(len, parts.values()))
         for place in self.parts:
@@ -130,7 +131,7 @@ class _Carried:
             pieces.append(b'"error":' + self.error)
         if gone:
             pieces.append(b'"left_out":' + dump_json(gone))
-        return b",".join(pieces)
+        return b",".join(pieces) + (self.item if item is None else item)
 
 
 def _carried(member: Member, area: Loaded, outcome: Outcome) -> _Carried:
@@ -153,7 +154,12 @@ def _carried(member: Member, area: Loaded, outcome: Outcome) -> _Carried:
     values = {"origin": origin, "result": loaded, "steps": {**steps, name: loaded}}
     if error is not None:
         values["error"] = error
-    return _Carried(parts, left_out, None if error is None else dump_json(error), values)
+    item = b""
+    if linked and "index" in before:
+        place = {"item": before.get("item"), "index": before["index"]}
+        values |= place
+        item = b"," + dump_json(place)[1:-1]
+    return _Carried(parts, left_out, None if error is None else dump_json(error), item, values)
 
 
 def _in_order(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +186,7 @@ async def _runs(state: State, cache: Cache, area: Loaded, follower: Follower, ca
     if isinstance(items, Sentence):
         return [_refused(follower, carried, items)]
     most = min(MAX_DATA, max(LEAST_DATA, MAX_TOGETHER // max(len(items), 1)))
-    written = carried.written(most)
+    written = carried.written(most, item=b"")
     runs = []
     for index, item in enumerate(items):
         place = {"item": item, "index": index}

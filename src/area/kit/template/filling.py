@@ -70,6 +70,14 @@ class Filling:
         """Fill it from `data`. Raises `template.RenderError`."""
         return _render(self._parts, data, budget or Budget())
 
+    @property
+    def keys(self) -> tuple[str, ...] | None:
+        """The keys of an object; None if it is none, or has keys that are filled in."""
+        if not isinstance(self._parts, _Object):
+            return None
+        written = tuple(key for key, _ in self._parts if isinstance(key, str))
+        return written if len(written) == len(self._parts) else None
+
     def check(self, names: Collection[str]) -> list[Sentence]:
         """Sentences for names that are not in `names`."""
         return [sentence for part in _templates(self._parts) for sentence in template.check(part, names)]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from area import accounts, areas
+from area.areas import links
 from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
@@ -101,7 +102,7 @@ async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: Sessi
     async with BoundedRequest(request.scope, request.receive).form(max_fields=MOST + 10) as form:
         ids = sorted({int(str(one)) for one in form.getlist("area") if str(one).isdigit() and len(str(one)) < 10})
         verb = str(form.get("do"))
-    for area_id in ids:
+    for area_id in await links.last_first(session, page.user.id, ids) if verb == "delete" else ids:
         if verb == "delete":
             await areas.remove(session, page.user.id, area_id)
         elif verb in ("on", "off"):

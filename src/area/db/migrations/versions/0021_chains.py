@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0021"
 down_revision = "0020"
@@ -17,6 +18,7 @@ def upgrade() -> None:
         sa.Column("when", sa.String(10), nullable=False),
         sa.Column("for_each", sa.Text(), nullable=True),
         sa.Column("position", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("broken", JSONB(), nullable=True),
         sa.ForeignKeyConstraint(["area_id"], ["areas.id"], name=op.f("fk_area_links_area_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["follows"], ["areas.id"], name=op.f("fk_area_links_follows"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("area_id", "follows", name=op.f("pk_area_links")),
