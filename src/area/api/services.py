@@ -53,10 +53,10 @@ async def services(
         return _unchanged(tag)
     if short:
         snapshot = await catalog.snapshot(session, state.registry)
-        found: list[Any] = [catalog.service_line(view) for view in catalog.matching(snapshot.active, q)]
-        return _page(Page[catalog.ServiceLine](items=found), tag)
-    found = catalog.matching(await catalog.services(session, state.registry), q)
-    return _page(Page[catalog.ServiceView](items=found), tag)
+        lines: list[Any] = [catalog.service_line(view) for view in catalog.matching(snapshot.active, q)]
+        return _page(Page[catalog.ServiceLine](items=lines), tag)
+    lines = catalog.matching(await catalog.services(session, state.registry), q)
+    return _page(Page[catalog.ServiceView](items=lines), tag)
 
 
 @router.get("/services/{name}", responses=answers(401, 404, 422), summary="Get a service")
@@ -90,10 +90,10 @@ async def components(
     views = await catalog.components(
         session, state.registry, type=type, service=service, variables_of=() if short else None
     )
-    found = [view for view in views if catalog.has_words(view, q)]
+    matching = [view for view in views if catalog.has_words(view, q)]
     if short:
-        return _page(Page[catalog.ComponentLine](items=[catalog.component_line(view) for view in found]), tag)
-    return _page(Page[catalog.ComponentView](items=found), tag)
+        return _page(Page[catalog.ComponentLine](items=[catalog.component_line(view) for view in matching]), tag)
+    return _page(Page[catalog.ComponentView](items=matching), tag)
 
 
 async def _etag(request: Request, session: AsyncSession, state: State) -> str:

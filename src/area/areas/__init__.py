@@ -395,8 +395,8 @@ async def _in_own_zone(session: AsyncSession, scope: Scope, user_id: int, part: 
     if not left_out:
         return part
     zone = await session.scalar(select(UserSettings.timezone).where(UserSettings.user_id == user_id))
-    given = dict.fromkeys(left_out, zone) if zone else {}
-    return part.model_copy(update={"parameters": {**part.parameters, **given}})
+    filled_in = dict.fromkeys(left_out, zone) if zone else {}
+    return part.model_copy(update={"parameters": {**part.parameters, **filled_in}})
 
 
 async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:

@@ -208,14 +208,14 @@ def _with_secrets(registry: Registry, kind: str, part: Part, key: str, old: Mapp
         return part
     declared = by_name(component.params)
     left_out = {name: value for name, value in old.items() if name in declared and name not in part.parameters}
-    kept: dict[str, str] = {}
+    connections: dict[str, str] = {}
     for name, value in left_out.items():
         field = declared[name]
         if field.holds_secret(value) and field.hidden(value) == MASK:
-            kept[name] = MASK
+            connections[name] = MASK
         elif field.input and field.input.kind == "zone":
-            kept[name] = value
-    return part.model_copy(update={"parameters": {**part.parameters, **kept}})
+            connections[name] = value
+    return part.model_copy(update={"parameters": {**part.parameters, **connections}})
 
 
 def _of_area(error: Problem, place: str, name: str) -> Problem:

@@ -183,18 +183,18 @@ def has_words(view: ComponentView | ServiceView, q: str | None) -> bool:
 
 def matching(services: Iterable[ServiceView], q: str | None) -> list[ServiceView]:
     """The services with these words: a whole one if it has them itself, else those of its components that have them."""
-    found = []
+    matches = []
     for view in services:
         if has_words(view, q):
-            found.append(view)
+            matches.append(view)
             continue
         parts = {
             "actions": [part for part in view.actions if has_words(part, q)],
             "reactions": [part for part in view.reactions if has_words(part, q)],
         }
         if any(parts.values()):
-            found.append(view.model_copy(update=parts))
-    return found
+            matches.append(view.model_copy(update=parts))
+    return matches
 
 
 def _whole(service: ServiceView, components: list[ComponentView]) -> ServiceView:

@@ -29,21 +29,21 @@ def list_(
     from area.engine.control import scope
 
     async def work(state: "State") -> "list[AreaOut]":
-        found: list[AreaOut] = []
+        exported: list[AreaOut] = []
         async with state.database.sessions() as session:
             owner = await console.find_user(session, user)
             before = None
             while page := await areas.find(session, scope(state), owner.id, limit=500, before=before, q=search):
-                found += page
+                exported += page
                 before = page[-1].id
-        return found
+        return exported
 
-    found = console.with_state(work)
+    selected = console.with_state(work)
     if as_json:
-        console.print_json(found)
+        console.print_json(selected)
         return
     rows = [
-        {**area.model_dump(), "action": area.action.component, "reaction": area.reaction.component} for area in found
+        {**area.model_dump(), "action": area.action.component, "reaction": area.reaction.component} for area in selected
     ]
     columns = {
         "id": "ID",

@@ -36,12 +36,12 @@ def list_(
 
     if status is not None and status not in get_args(Status):
         raise console.Failed(f"There is no status {status!r}. Choose one of {', '.join(get_args(Status))}.")
-    wanted: tuple[Status, ...] = (status,) if status else ()  # type: ignore[assignment] # checked above
+    statuses: tuple[Status, ...] = (status,) if status else ()  # type: ignore[assignment] # checked above
 
     async def work(state: "State") -> "list[ExecutionLine]":
         async with state.database.sessions() as session:
             owner = await console.find_user(session, user)
-            return await runs.find(session, owner.id, limit=limit, area_id=area, status=wanted, q=search)
+            return await runs.find(session, owner.id, limit=limit, area_id=area, status=statuses, q=search)
 
     lines = console.with_state(work)
     if as_json:

@@ -105,12 +105,12 @@ class Tokens:
 
     async def good(self, ref: Ref, service: Service) -> Kept:
         """Tokens that are valid as far as AREA knows, refreshed if due. Raises `AuthExpired` or `Retry`."""
-        kept = await self.current(ref, service)
-        if kept is None:
+        grant = await self.current(ref, service)
+        if grant is None:
             raise AuthExpired(Sentence("Connect %(name)s first.", name=service.name))
-        if (kept.refresh_at and kept.refresh_at <= now()) or kept.over:
-            return await self.renewed(ref, service, kept.access.get_secret_value(), needed=kept.over)
-        return kept
+        if (grant.refresh_at and grant.refresh_at <= now()) or grant.over:
+            return await self.renewed(ref, service, grant.access.get_secret_value(), needed=grant.over)
+        return grant
 
     async def renewed(self, ref: Ref, service: Service, stale: str, *, needed: bool = True) -> Kept:
         """Tokens other than `stale`. Unless `needed`, the old ones if a refresh isn't possible right now.
@@ -120,24 +120,24 @@ class Tokens:
         key = ref
         rest = self._resting.get(key)
         if rest and rest[0] > time.monotonic():
-            kept = await self.current(ref, service)
-            if kept is not None and (kept.access.get_secret_value() != stale or not needed):
-                return kept
+            grant = await self.current(ref, service)
+            if grant is not None and (grant.access.get_secret_value() != stale or not needed):
+                return grant
             raise Retry(rest[1], timedelta(seconds=REST))
         task = self._renewing.get(key)
         if task is None:
             task = asyncio.create_task(self._renew(ref, service, stale, needed=needed), name="refresh")
             self._renewing[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
-        kept = await asyncio.shield(task)
+        grant = await asyncio.shield(task)
         if (
-            needed and kept.access.get_secret_value() == stale
+            needed and grant.access.get_secret_value() == stale
         ):  # the task was started by a caller that accepts the old ones
             raise Retry(
                 Sentence("Access to %(name)s couldn't be renewed right now.", name=service.name),
                 timedelta(seconds=REST),
             )
-        return kept
+        return grant
 
     def forget(self, ref: Ref) -> None:
         """The connection changed: forget its tokens."""
@@ -166,27 +166,27 @@ class Tokens:
         with self._kept.loading([ref]) as keep:
             with asking():
                 async with self._state.database.sessions() as session:
-                    kept = await grants.kept(session, self._state.keyring, service, ref)
-            if kept is None:
+                    grant = await grants.kept(session, self._state.keyring, service, ref)
+            if grant is None:
                 self._kept.forget(ref)
             else:
-                keep(ref, kept)
-        return kept
+                keep(ref, grant)
+        return grant
 
     async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> Kept:
         """Claim the refresh and do it, or wait for the process that claimed it."""
         pool = await self._state.database.pool()
         end = time.monotonic() + WAIT
         while True:
-            kept = self._usable(await self._read(ref, service), service)
-            if kept.access.get_secret_value() != stale:
-                return kept
+            grant = self._usable(await self._read(ref, service), service)
+            if grant.access.get_secret_value() != stale:
+                return grant
             with asking():
                 lease = await pool.fetchval(CLAIM, ref.user_id, service.name, ref.number, LEASE)
             if lease is not None:
                 break
-            if not needed and not kept.over:
-                return kept
+            if not needed and not grant.over:
+                return grant
             if time.monotonic() > end:
                 raise Retry(
                     Sentence(
@@ -196,10 +196,10 @@ class Tokens:
             await asyncio.sleep(LOOK_AGAIN)
         try:
             # read again under the lease: another process may have stored new tokens just before
-            kept = self._usable(await self._read(ref, service), service)
-            if kept.access.get_secret_value() != stale:
-                return kept
-            return await self._refresh(ref, service, kept, lease, needed=needed)
+            grant = self._usable(await self._read(ref, service), service)
+            if grant.access.get_secret_value() != stale:
+                return grant
+            return await self._refresh(ref, service, grant, lease, needed=needed)
         finally:
             with contextlib.suppress(Exception):  # the lease expires anyway
                 await pool.execute(RELEASE, ref.user_id, service.name, ref.number, lease)
@@ -226,17 +226,17 @@ class Tokens:
         except GrantFailed as error:
             log.warning("token.not_refreshed", user=ref.user_id, service=service.slug, error=str(error))
             if error.refused:
-                said = Sentence(
+                sentence = Sentence(
                     "%(name)s rejected AREA's access (%(kind)s). Reconnect it.",
                     name=service.name,
                     kind=error.code,
                 )
-                return await self._lost(ref, service, kept, said)
-            said = Sentence("Access to %(name)s couldn't be renewed: %(error)s", name=service.name, error=error)
-            self._resting[ref] = (time.monotonic() + REST, said)
+                return await self._lost(ref, service, kept, sentence)
+            sentence = Sentence("Access to %(name)s couldn't be renewed: %(error)s", name=service.name, error=error)
+            self._resting[ref] = (time.monotonic() + REST, sentence)
             if not needed and not kept.over:
                 return kept
-            raise Retry(said) from None
+            raise Retry(sentence) from None
         return await self._store(ref, service, auth, grant, lease)
 
     async def _store(self, ref: Ref, service: Service, auth: OAuth2, grant: Grant, lease: datetime) -> Kept:
@@ -256,19 +256,19 @@ class Tokens:
             lambda: pool.fetchval(statement, ref.user_id, service.name, ref.number, lease, *values)
         )
         log.info("token.refreshed", user=ref.user_id, service=service.slug, stored=bool(stored))
-        found = await patiently(lambda: self._read(ref, service))
-        if not stored and (found is None or found.access != grant.access) and not auth.quirks.revokes_all:
+        fetched = await patiently(lambda: self._read(ref, service))
+        if not stored and (fetched is None or fetched.access != grant.access) and not auth.quirks.revokes_all:
             # reconnected or disconnected meanwhile, so nobody will use these
             await patiently(lambda: pool.execute(UNUSED, ref.user_id, service.name, ref.number, *values[:3]))
-        return self._usable(found, service)
+        return self._usable(fetched, service)
 
     async def _lost(self, ref: Ref, service: Service, kept: Kept, said: str) -> Kept:
         """Only the user can fix this: mark the connection, pause what needs it, notify once."""
         platform = UserPlatform(self._state, ref.user_id, 0)
         await patiently(lambda: platform.connection_expired(ref, said, kept.since))
-        found = await self._read(ref, service)
-        if found is not None and found.since > kept.since:
-            return self._usable(found, service)  # connected again just now
+        grant = await self._read(ref, service)
+        if grant is not None and grant.since > kept.since:
+            return self._usable(grant, service)  # connected again just now
         raise AuthExpired(said)
 
 
@@ -291,12 +291,12 @@ class Bearer:
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
         """A token other than the refused one; None if the status may mean something else than an expired token."""
-        kept = await self._tokens.current(self._ref, self._service)
-        if status == 401 and kept is not None and kept.refresh is None and not kept.over:
+        grant = await self._tokens.current(self._ref, self._service)
+        if status == 401 and grant is not None and grant.refresh is None and not grant.over:
             return None  # the engine finds out what it means
         # others may mean something else: blame the token only if it is not new
         if status != 401 and (
-            kept is None or kept.refresh is None or (kept.granted_at and kept.granted_at > now() - YOUNG)
+            grant is None or grant.refresh is None or (grant.granted_at and grant.granted_at > now() - YOUNG)
         ):
             return None
         (stale,) = refused.secrets

@@ -150,9 +150,9 @@ class Cache:
 
     async def areas(self, ids: Iterable[int]) -> Mapping[int, Runnable | Broken | None]:
         """Several AREAs, by id: one query loads those that aren't cached."""
-        wanted = set(ids)
-        areas = self._areas.known(wanted)
-        missing = [area_id for area_id in wanted if area_id not in areas]
+        requested = set(ids)
+        areas = self._areas.known(requested)
+        missing = [area_id for area_id in requested if area_id not in areas]
         if missing:
             with self._areas.loading(missing) as keep:
                 pool = await self.state.database.pool()

@@ -283,11 +283,11 @@ class Cleanups:
         state, auth = self._state, service.auth
         error = Permanent(Sentence("A deleted connection can't use AREA itself."))
         if isinstance(auth, OAuth2):
-            kept = self._tokens(ref, left["oauth_token"], left["refresh_token"], left["token_expires_at"])
+            left_grant = self._tokens(ref, left["oauth_token"], left["refresh_token"], left["token_expires_at"])
             keys = registrations.keys_of(service, state.settings)
-            if kept.over and kept.refresh and keys:
-                kept = await self._refresh(pool, left["id"], ref, auth, keys, kept)
-            authority = Fixed(auth.access(keys.id if keys else "", kept.access))
+            if left_grant.over and left_grant.refresh and keys:
+                left_grant = await self._refresh(pool, left["id"], ref, auth, keys, left_grant)
+            authority = Fixed(auth.access(keys.id if keys else "", left_grant.access))
             http = service.http(state.client, authority, AppBearer(self._cache.tokens.apps, service, auth))
             credential = None
         else:

@@ -84,11 +84,11 @@ class GrantedTokens:
     async def _read(self, ref: Ref, service: Service) -> Token | None:
         with asking():
             pool = await self._state.database.pool()
-            kept = await pool.fetchval(READ, ref.user_id, service.name, ref.number)
-        if not kept:
+            scopes = await pool.fetchval(READ, ref.user_id, service.name, ref.number)
+        if not scopes:
             return None
         try:
-            read = orjson.loads(self._state.keyring.decrypt(kept, ref.context("access_token")))
+            read = orjson.loads(self._state.keyring.decrypt(scopes, ref.context("access_token")))
         except Undecryptable:
             return None  # request another
         return Token(SecretStr(read["token"]), datetime.fromisoformat(read["until"]) if read["until"] else None)

@@ -160,49 +160,49 @@ async def settle(
     assert server is not None  # noqa: S101 - the caller checks
     with asking():
         pool = await state.database.pool()
-        kept = await _read(pool, state, source) or await _make(pool, state, source)
+        row = await _read(pool, state, source) or await _make(pool, state, source)
         granted = await _granted(pool, action, source)
-    if kept is None or not granted:
+    if row is None or not granted:
         return None  # the source is gone, or the user did not grant the scopes
-    standing = kept.subscription
-    moved = kept.server if standing is not None and kept.server != server else None
-    if kept.due_at > now() and not moved:
-        return kept.until()
+    standing = row.subscription
+    moved = row.server if standing is not None and row.server != server else None
+    if row.due_at > now() and not moved:
+        return row.until()
     try:
         async with asyncio.timeout(LIMIT):
             if standing is not None and moved:
-                old = kept.hook(action, moved)
+                old = row.hook(action, moved)
                 await subscriptions.end(context, action, params, old, standing, subscriptions.GIVE_UP)
                 with asking():
                     await _ended(pool, action, source, standing)
                 standing = None
-            async with _one_by_one(action, kept):
-                subscription = await subscriptions.ask(context, action, params, kept.hook(action, server), standing)
+            async with _one_by_one(action, row):
+                subscription = await subscriptions.ask(context, action, params, row.hook(action, server), standing)
     except DatabaseAwayError:
         raise
     except Exception as error:  # noqa: BLE001 - the poll goes on without hints
         await _refused(pool, action, source, error)
-        return None if moved else kept.until()
+        return None if moved else row.until()
     with asking():
         await _told(pool, state, source, owner, subscription, server)
         log.info("hint.subscribed", source=source, action=action.key, expires=subscription.expires_at)
-        kept = await _read(pool, state, source)  # a delivery may have arrived meanwhile
-    return kept.until() if kept else None
+        row = await _read(pool, state, source)  # a delivery may have arrived meanwhile
+    return row.until() if row else None
 
 
 async def end(state: State, context: Context, action: Action, params: Any, source: int, failures: int) -> None:
     """Unsubscribe, if there is a subscription. Raises `Retry` until that has failed too often."""
     with asking():
         pool = await state.database.pool()
-        kept = await _read(pool, state, source)
-    if kept is None or kept.subscription is None or kept.server is None:
+        row = await _read(pool, state, source)
+    if row is None or row.subscription is None or row.server is None:
         return
     if _shares(action):
         with asking():
-            others = await _left_to_others(pool, action, source, kept.subscription)
+            others = await _left_to_others(pool, action, source, row.subscription)
         if others:
             return
-    await subscriptions.end(context, action, params, kept.hook(action, kept.server), kept.subscription, failures)
+    await subscriptions.end(context, action, params, row.hook(action, row.server), row.subscription, failures)
     with asking():
         await pool.execute(ENDED, source)
 

@@ -150,9 +150,9 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
         [offer.data.decode() for _, offer in waiting],
     )
     taken = await _remember(conn, waiting, rows, outcome)
-    kept = as_rows({execution_id: offer.record for offer, execution_id in taken if offer.record})
-    if kept:
-        await conn.execute(RECORD, kept)
+    records = as_rows({execution_id: offer.record for offer, execution_id in taken if offer.record})
+    if records:
+        await conn.execute(RECORD, records)
     await _enqueue(conn, [offer for offer, _ in taken], [execution_id for _, execution_id in taken])
     metrics.accepted.inc(len(taken))
     return outcome

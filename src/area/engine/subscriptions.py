@@ -83,15 +83,15 @@ async def settle(
     Returns the subscription if it is new or renewed, and when to look again. `context.state` holds the current one.
     Raises the SDK's three errors.
     """
-    kept = context.state.get("subscription")
-    if kept and (need is None or kept["address"] != need.address):
-        await end(context, action, params, Hook("", ""), kept["id"], failures)
+    registered = context.state.get("subscription")
+    if registered and (need is None or registered["address"] != need.address):
+        await end(context, action, params, Hook("", ""), registered["id"], failures)
         del context.state["subscription"]
-        kept = None
+        registered = None
     if need is None:
         return None, now() + EVERY
     subscription = None
-    if kept is None or _is_due(kept):
+    if registered is None or _is_due(registered):
         if not public:
             raise Permanent(
                 Sentence(
@@ -101,16 +101,16 @@ async def settle(
                     address=need.hook.url.partition("/hooks/")[0],
                 )
             )
-        subscription = await ask(context, action, params, need.hook, kept and kept["id"])
+        subscription = await ask(context, action, params, need.hook, registered and registered["id"])
         expires = subscription.expires_at
-        context.state["subscription"] = kept = {
+        context.state["subscription"] = registered = {
             "id": subscription.id,
             "address": need.address,
             "since": now().isoformat(),
             "expires_at": expires.isoformat() if expires else None,
         }
-        log.info("hook.subscribed", area=need.area_id, action=action.key, expires=kept["expires_at"])
-    return subscription, min(now() + EVERY, max(now() + LEAST, _due(kept) or now() + EVERY))
+        log.info("hook.subscribed", area=need.area_id, action=action.key, expires=registered["expires_at"])
+    return subscription, min(now() + EVERY, max(now() + LEAST, _due(registered) or now() + EVERY))
 
 
 async def ask(context: Context, action: Action, params: Any, hook: Hook, kept: str | None) -> Subscription:

@@ -23,7 +23,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     app.state.cache = cache
     errors.install(app)
     pages = APIRouter()
-    for one in (
+    for router in (
         sign_in,
         links,
         editor,
@@ -41,7 +41,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
         avatars,
         admin,
     ):
-        pages.include_router(one.router)
+        pages.include_router(router.router)
     app.include_router(pages)
     for lang in language.NAMES:  # read now rather than while somebody waits
         for folder in state.registry.folders.values():
@@ -54,7 +54,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
 
 def headers(state: State) -> dict[str, str]:
     """What every answer carries: nothing comes from anywhere else, nothing inline runs, nobody frames it."""
-    found = {
+    by_name = {
         "Content-Security-Policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
             "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -67,5 +67,5 @@ def headers(state: State) -> dict[str, str]:
         "Vary": "Cookie, Accept-Language, HX-Request",
     }
     if state.settings.base_url.startswith("https://"):
-        found["Strict-Transport-Security"] = "max-age=31536000"
-    return found
+        by_name["Strict-Transport-Security"] = "max-age=31536000"
+    return by_name

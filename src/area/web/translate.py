@@ -45,7 +45,9 @@ CONNECTORS = {
     **dict.fromkeys(("AuthExpired", "Partial", "Permanent", "Refused", "Retry", "Unreadable", "ValueError"), (1,)),
 }
 # of the headers: what nobody filled in, and dates, which would make every run a change
-UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
+UNSAID = tuple(
+    f'"{start}' for start in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By")
+)
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
 
 
@@ -53,28 +55,28 @@ def sentences() -> Catalog:
     """All sentences of the pages and the platform (fields, errors, run reasons, notices, mails), as an untranslated
     catalog.
     """
-    found = Catalog(charset="utf-8", fuzzy=False)
+    catalog = Catalog(charset="utf-8", fuzzy=False)
     for file, _line, message, _comments, context in extract_from_dir(
         str(SOURCES / "web"), METHODS, OPTIONS, keywords=PAGES, comment_tags=()
     ):
         if file != Path(__file__).name:
-            found.add(message, context=context)
+            catalog.add(message, context=context)
     for _file, _line, message, _comments, _context in extract_from_dir(
         str(SOURCES), PYTHON, {}, KEYWORDS, comment_tags=(), directory_filter=_spoken
     ):
         if not isinstance(message, str) or not re.fullmatch(r"[a-z_.]*", message):  # else it is the name of a field
-            found.add(message)
+            catalog.add(message)
     for _file, _line, message, _comments, _context in extract_from_dir(
         str(SOURCES / "connectors"), PYTHON, {}, CONNECTORS, comment_tags=(), directory_filter=_translated
     ):
-        found.add(message)
+        catalog.add(message)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
-        found.add(kind.default)
-        found.add(kind.title)
+        catalog.add(kind.default)
+        catalog.add(kind.title)
     for text in (*platform(), *(part for texts in letters.TEXTS.values() for part in texts if part)):
-        found.add(text)
-    return found
+        catalog.add(text)
+    return catalog
 
 
 def _spoken(folder: str) -> bool:
@@ -98,12 +100,12 @@ def platform() -> dict[str, bool]:
 def offered(service: Service) -> dict[str, bool]:
     """A connector's texts in order, and whether each must be translated; names and choices may stay."""
     own = platform()
-    found: dict[str, bool] = {}
+    msgids: dict[str, bool] = {}
     for text, needed in _said(service):
         text = language.joined(text)  # noqa: PLW2901 - the same text
         if text and text not in own:
-            found[text] = found.get(text, False) or needed
-    return found
+            msgids[text] = msgids.get(text, False) or needed
+    return msgids
 
 
 def _said(service: Service) -> Iterator[tuple[str, bool]]:
@@ -122,16 +124,16 @@ def _said(service: Service) -> Iterator[tuple[str, bool]]:
 
 
 def _fields(declared: Iterable[Field]) -> Iterator[tuple[str, bool]]:
-    for one in declared:
-        yield readable(one.name), True
-        yield from _described((one,))
+    for member in declared:
+        yield readable(member.name), True
+        yield from _described((member,))
 
 
 def _described(declared: Iterable[Field]) -> Iterator[tuple[str, bool]]:
-    for one in declared:
-        yield one.description, True
-        yield from ((choice, False) for choice in one.choices or () if choice not in one.labels)
-        yield from ((label, True) for label in one.labels.values())
+    for member in declared:
+        yield member.description, True
+        yield from ((choice, False) for choice in member.choices or () if choice not in member.labels)
+        yield from ((label, True) for label in member.labels.values())
 
 
 # What is missing
@@ -144,8 +146,8 @@ def missing(lang: str) -> Iterator[str]:
         if not message.id:
             continue
         translated = known.get(message.id)
-        said = translated.string if translated else ""
-        if translated is None or translated.fuzzy or not all([said] if isinstance(said, str) else said or [""]):
+        text = translated.string if translated else ""
+        if translated is None or translated.fuzzy or not all([text] if isinstance(text, str) else text or [""]):
             yield f"has no translation: {message.id!r}"
         else:
             translated.flags |= message.flags
@@ -155,15 +157,15 @@ def missing(lang: str) -> Iterator[str]:
 def missing_in(service: Service, folder: Path, lang: str) -> Iterator[str]:
     """A connector's texts without a translation, or whose translation changes `code`."""
     known = _read(folder / f"{lang}.po", lang)
-    said = offered(service)
-    for text, needed in said.items():
+    texts = offered(service)
+    for text, needed in texts.items():
         message = known.get(text)
         translated = str(message.string) if message and not message.fuzzy else ""
         if needed and not translated:
             yield f"has no translation: {text!r}"
         elif translated and sorted(re.findall(r"`[^`]*`", text)) != sorted(re.findall(r"`[^`]*`", translated)):
             yield f"{text!r}: `code` is not the same in the translation"
-    yield from (f"is said no more: {message.id!r}" for message in known if message.id and message.id not in said)
+    yield from (f"is said no more: {message.id!r}" for message in known if message.id and message.id not in texts)
 
 
 # Update

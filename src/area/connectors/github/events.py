@@ -58,13 +58,13 @@ def declare(service: Service) -> None:
     """Add an action for each event. Raises `RuntimeError` if made.json is missing."""
     if not MADE.is_file():
         raise RuntimeError(f"{MADE.name} is missing: run `python hatch_build.py`, which needs npm.")
-    made = json.loads(MADE.read_bytes())
+    table = json.loads(MADE.read_bytes())
     models: dict[Any, type[BaseModel]] = {}  # half of the events have the values of another, and models take time
-    for event in made["events"]:
-        values = [made["values"][number] for number in event["values"]]
+    for event in table["events"]:
+        values = [table["values"][number] for number in event["values"]]
         anywhere = "repository" in event["places"]
         hooked = anywhere or "organization" in event["places"]
-        kinds = tuple((one["name"], one["type"], one["description"]) for one in values)
+        kinds = tuple((value["name"], value["type"], value["description"]) for value in values)
         returns = models[kinds] = models.get(kinds) or _returns(event["event"], values)
         action = Action(
             service=service,
@@ -72,7 +72,7 @@ def declare(service: Service) -> None:
             title=event["title"],
             description=event["description"] + "." + ("" if hooked else BY_HAND.format(SENDERS[event["places"][0]])),
             translated=False,
-            sample={one["name"]: one["sample"] for one in values} | {"left_out": None},
+            sample={value["name"]: value["sample"] for value in values} | {"left_out": None},
             kind="webhook",
             params=Place if anywhere else Organization if hooked else Nothing,
             returns=returns,
@@ -88,15 +88,15 @@ def declare(service: Service) -> None:
 
 def _returns(event: str, values: list[dict[str, Any]]) -> type[BaseModel]:
     """A model of the top-level values. All are optional, because GitHub leaves out what doesn't apply."""
-    given: dict[str, Any] = {
-        one["name"]: (
-            TYPES[one["type"]] | None,
-            Field(None, description=one["description"], examples=[_short(one["sample"])]),
+    options: dict[str, Any] = {
+        value["name"]: (
+            TYPES[value["type"]] | None,
+            Field(None, description=value["description"], examples=[_short(value["sample"])]),
         )
-        for one in values
+        for value in values
     }
-    given["left_out"] = (list[Any] | None, Field(None, description=LEFT_OUT, examples=[[]]))
-    return create_model(event, __base__=Value, __doc__=f"What GitHub sends of {event}.", **given)
+    options["left_out"] = (list[Any] | None, Field(None, description=LEFT_OUT, examples=[[]]))
+    return create_model(event, __base__=Value, __doc__=f"What GitHub sends of {event}.", **options)
 
 
 def _short(sample: Any) -> Any:

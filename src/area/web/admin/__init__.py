@@ -86,35 +86,35 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
     verb = form.get("do", "")
     changes = {"admin": ("is_admin", True), "unadmin": ("is_admin", False), "enable": ("is_active", True)}
     changes["disable"] = ("is_active", False)
-    wanted: dict[str, bool] = dict([changes[verb]]) if verb in changes else {}
+    change: dict[str, bool] = dict([changes[verb]]) if verb in changes else {}
     password = form.get("password", "")[:1024] if verb == "password" else None
     if verb == "two_factor":
         user = await two_factor.reset(session, page.user.id, user_id, address)
         done = page.say("Second factor of %(name)s removed.", name=user.username)
         return page.to(f"/admin/users/{user_id}", said=done)
-    if not wanted and password is None:
+    if not change and password is None:
         raise Invalid("There is nothing to change.")
     try:
         user = await accounts.change_user(
             session,
             page.user.id,
             user_id,
-            is_admin=wanted.get("is_admin"),
-            is_active=wanted.get("is_active"),
+            is_admin=change.get("is_admin"),
+            is_active=change.get("is_active"),
             password=password,
             address=address,
         )
     except (Conflict, Invalid) as error:  # before anything was changed
         return await _user(page, session, user_id, error)
     name = user.username
-    said = {
+    message = {
         "admin": page.say("%(name)s is now an administrator.", name=name),
         "unadmin": page.say("%(name)s is no longer an administrator.", name=name),
         "enable": page.say("%(name)s can sign in again.", name=name),
         "disable": page.say("%(name)s is signed out and can no longer sign in. Their AREAs are stopped.", name=name),
         "password": page.say("%(name)s has a new password and is signed out everywhere.", name=name),
     }
-    return page.to(f"/admin/users/{user_id}", said=said[verb])
+    return page.to(f"/admin/users/{user_id}", said=message[verb])
 
 
 @router.post("/invitations")
@@ -147,14 +147,14 @@ async def _users(
         return await page.show("_admin_invitations.html", **shared)
     rows = await accounts.users(session, limit=LIMIT + 1, before=before, q=q.strip() or None)
     following = rows[LIMIT - 1].id if len(rows) > LIMIT else None
-    found: dict[str, Any] = {"users": rows[:LIMIT], "next": following, "q": q, "before": before}
+    context: dict[str, Any] = {"users": rows[:LIMIT], "next": following, "q": q, "before": before}
     if page.partial:
-        return await page.show("_admin_users.html", **found)
-    return await page.show("admin_users.html", nav="admin", tab="users", **shared, **found)
+        return await page.show("_admin_users.html", **context)
+    return await page.show("admin_users.html", nav="admin", tab="users", **shared, **context)
 
 
 async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem | None = None) -> Response:
-    errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+    errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
     return await page.show(
         "admin_user.html",
         error.status if error else 200,
@@ -195,15 +195,15 @@ async def switch_component(
     """Switch an action or reaction on or off for everyone; returns its service's card."""
     on, by = form.get("on") == "1", page.user.id
     await catalog.switch(session, "component", component_id, active=on, by=by, address=address)
-    for one in await _switches(page, session):
-        if any(component.id == component_id for component, _ in one.components):
-            return await page.show("_admin_service.html", one=one, opened=True)
+    for switch in await _switches(page, session):
+        if any(component.id == component_id for component, _ in switch.components):
+            return await page.show("_admin_service.html", one=switch, opened=True)
     raise NotFound
 
 
 async def _switched(page: Page, session: AsyncSession, service_id: int) -> Response:
-    one = next(one for one in await _switches(page, session) if one.service.id == service_id)
-    return await page.show("_admin_service.html", one=one, opened=False)
+    switch = next(switch for switch in await _switches(page, session) if switch.service.id == service_id)
+    return await page.show("_admin_service.html", one=switch, opened=False)
 
 
 async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
@@ -214,9 +214,9 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
             service=view,
             # a component is off by itself, or only with its service: its own switch tells the first
             components=[
-                (one.model_copy(update={"is_active": one.id not in own}), by_component.get(one.id, 0))
-                for one in [*view.actions, *view.reactions]
-                if registry.action(one.key) or registry.reaction(one.key)
+                (component.model_copy(update={"is_active": component.id not in own}), by_component.get(component.id, 0))
+                for component in [*view.actions, *view.reactions]
+                if registry.action(component.key) or registry.reaction(component.key)
             ],
             needed=by_service.get(view.id, 0),
         )
@@ -230,9 +230,9 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
 @router.get("/clients")
 async def clients(page: AdminPage, session: SessionDep) -> Response:
     """The services AREA must be registered with, with the values to paste there and the settings to set here."""
-    found = registrations.clients(page.state.registry, page.state.settings)
+    by_client = registrations.clients(page.state.registry, page.state.settings)
     tokens = await introductions.sent(session, page.state.keyring, page.state.registry, page.state.settings)
-    return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found, tokens=tokens)
+    return await page.show("admin_clients.html", nav="admin", tab="clients", clients=by_client, tokens=tokens)
 
 
 @router.post("/clients/{slug}/tokens/clear")

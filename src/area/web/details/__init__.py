@@ -112,7 +112,7 @@ async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, se
         data = event(page, form["data"]) if form.get("data", "").strip() else None
         preview = await control.preview(session, state, page.user.id, area_id, data)
     except Invalid as error:
-        sentences = [one["message"] for one in error.errors] or [error.message]
+        sentences = [problem["message"] for problem in error.errors] or [error.message]
         return await page.show(
             "_details_try.html", area_id=area_id, preview=None, problems=sentences, form=form, kind=""
         )
@@ -158,14 +158,14 @@ async def export(
 ) -> Response:
     """Export the AREA as a file for `area apply -f`, without secrets."""
     await areas.get(session, scope, page.user.id, area_id)
-    found = await bundles.export(session, scope, page.user.id, [area_id])
-    bundle = {"areas": [one.model_dump(mode="json") for one in found]}
+    exported = await bundles.export(session, scope, page.user.id, [area_id])
+    bundle = {"areas": [area.model_dump(mode="json") for area in exported]}
     if form == "json":
         content, kind = orjson.dumps(bundle, option=orjson.OPT_INDENT_2), "application/json"
     else:
         content = yaml.safe_dump(bundle, sort_keys=False, allow_unicode=True, width=120).encode()
         kind = "application/yaml"
-    word = re.sub(r"[^a-z0-9]+", "-", found[0].name.lower()).strip("-")[:60] or "area"
+    word = re.sub(r"[^a-z0-9]+", "-", exported[0].name.lower()).strip("-")[:60] or "area"
     headers = {"Content-Disposition": f'attachment; filename="{word}.{form}"', "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type=kind, headers=headers)
 
@@ -186,11 +186,11 @@ async def _chart(page: Page, session: Any, area_id: int, by: history.By) -> dict
     """Data of the chart and its table, with labels in the reader's time zone and language."""
     buckets = await history.figures(session, area_id, by, page.user.timezone)
     if by == "hour":
-        labels = [format_time(one.start, "HH:mm", locale=page.language) for one in buckets]
+        labels = [format_time(bucket.start, "HH:mm", locale=page.language) for bucket in buckets]
     else:
-        labels = [format_date(one.start, "d MMM", locale=page.language) for one in buckets]
+        labels = [format_date(bucket.start, "d MMM", locale=page.language) for bucket in buckets]
     names = ("success", "failed", "other", "median_ms", "slow_ms")
-    return {"labels": labels, **{name: [getattr(one, name) for one in buckets] for name in names}}
+    return {"labels": labels, **{name: [getattr(bucket, name) for bucket in buckets] for name in names}}
 
 
 # Used for runs, too
@@ -208,7 +208,10 @@ def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -
     registry = page.state.registry
     component = registry.action(part.component) if kind == "action" else registry.reaction(part.component)
     named = labels(page, component)
-    order = [*(one for one in named if one in part.parameters), *(one for one in part.parameters if one not in named)]
+    order = [
+        *(name for name in named if name in part.parameters),
+        *(name for name in part.parameters if name not in named),
+    ]
     account = {"account": part.connection} if part.connection else {}
     labelled = named | {"account": page.say("Account")}
     declared = by_name(component.params) if component else {}
@@ -240,7 +243,7 @@ def labels(page: Page, component: Action | Reaction | None) -> dict[str, str]:
     if component is None:
         return {}
     say = page.words(component.service.slug)
-    return {one.name: say(readable(one.name)) for one in form_fields(component.params)}
+    return {declared.name: say(readable(declared.name)) for declared in form_fields(component.params)}
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:
@@ -256,8 +259,8 @@ def event(page: Page, text: str) -> dict[str, Any]:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         where = {"line": error.lineno, "column": error.colno}
-        said = page.say("That isn't valid JSON: see line %(line)s, column %(column)s.", **where)
-        raise Invalid.field("data", said) from None
+        message = page.say("That isn't valid JSON: see line %(line)s, column %(column)s.", **where)
+        raise Invalid.field("data", message) from None
     if not isinstance(value, dict):
         raise Invalid.field("data", page.say("Enter a JSON object: names and values between { and }."))
     return value

@@ -88,8 +88,8 @@ async def new(
     reaction: str = "",
 ) -> Response:
     """A new AREA, empty or from a recipe, a copy, or one preselected side."""
-    given = {"recipe": recipe, "copy": copy, "action": action, "reaction": reaction}
-    key = next((f"{name}:{value[:80]}" for name, value in given.items() if value), "new")
+    query = {"recipe": recipe, "copy": copy, "action": action, "reaction": reaction}
+    key = next((f"{name}:{value[:80]}" for name, value in query.items() if value), "new")
     if action and reaction:
         key = f"action:{action[:80]} {reaction[:80]}"
     editing = await read_draft(page, session, scope, key)
@@ -114,9 +114,9 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
         return page.to(editing.origin.address if verb == "discard" else editing.origin.back)
     overtaken = bring_up(editing)
     await press(editing, verb, rest)
-    found = await check(editing, saving=saving)
-    saved = await act(editing, found, saving=saving and not overtaken)
-    return saved or await show(editing, found, saving=saving)
+    findings = await check(editing, saving=saving)
+    saved = await act(editing, findings, saving=saving and not overtaken)
+    return saved or await show(editing, findings, saving=saving)
 
 
 # Read
@@ -183,33 +183,33 @@ async def check(editing: Editing, *, saving: bool = False) -> Findings:
         if half.view:
             forms.tidy(form, half.view, side)
             forms.tidy(origin.start, half.view, side)
-    found = Findings(services, halves, kept=origin.kept(form), changed=origin.differences(form))
-    if found.action and found.reaction:
-        found.wanted = forms.wanted(form, found.action, found.reaction, found.kept)
-    if not saving or origin.area is None or found.changed & PARTS:
-        await _compile(editing, found, saving=saving)
+    findings = Findings(services, halves, kept=origin.kept(form), changed=origin.differences(form))
+    if findings.action and findings.reaction:
+        findings.wanted = forms.wanted(form, findings.action, findings.reaction, findings.kept)
+    if not saving or origin.area is None or findings.changed & PARTS:
+        await _compile(editing, findings, saving=saving)
     if errors.of_rows(page, form):
-        found.errors["a.only_if"] = [page.say("One line of the condition is incomplete.")]
+        findings.errors["a.only_if"] = [page.say("One line of the condition is incomplete.")]
     if not form.action:
-        found.errors["a"] = [page.say("Choose what happens.")]
+        findings.errors["a"] = [page.say("Choose what happens.")]
     elif not form.reaction:
-        found.errors["r"] = [page.say("Choose what to do.")]
-    return found
+        findings.errors["r"] = [page.say("Choose what to do.")]
+    return findings
 
 
 async def _compile(editing: Editing, found: Findings, *, saving: bool) -> None:
     page, session, scope, area = editing.page, editing.session, editing.scope, editing.origin.area
-    wanted = found.wanted
+    form = found.wanted
     try:
-        if wanted and area:
+        if form and area:
             found.checked = await areas.check_change(
-                session, scope, page.user.id, area.id, wanted.action, wanted.reaction, saving=saving
+                session, scope, page.user.id, area.id, form.action, form.reaction, saving=saving
             )
-        elif wanted:
-            found.checked = await areas.check(session, scope, wanted.action, wanted.reaction, saving=saving)
+        elif form:
+            found.checked = await areas.check(session, scope, form.action, form.reaction, saving=saving)
         elif found.action and (code := scope.registry.action(found.action.key)):
-            given = forms.parameters(editing.form, found.action, "action", found.kept["action"])
-            found.errors = errors.by_field(page, action_errors(code, given))
+            parameters = forms.parameters(editing.form, found.action, "action", found.kept["action"])
+            found.errors = errors.by_field(page, action_errors(code, parameters))
     except Invalid as error:
         found.errors = errors.by_field(page, error.errors)
     except Problem as error:
@@ -255,7 +255,7 @@ async def _keep(editing: Editing, found: Findings) -> bool:
         await drafts.remove(session, page.user.id, key)
         return True
     secrets: dict[Side, set[str]] = {
-        side: {one.name for one in half.view.parameters if one.secret} if half.view else set()
+        side: {parameter.name for parameter in half.view.parameters if parameter.secret} if half.view else set()
         for side, half in found.halves.items()
     }
     return await drafts.save(session, page.state.keyring, page.user.id, key, editing.form.without(secrets))

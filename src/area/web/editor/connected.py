@@ -21,37 +21,37 @@ async def note_connections(
     where to return.
     """
     registry, settings = page.state.registry, page.state.settings
-    chosen = [(one.view.key, one) for one in halves.values() if one.view and one.service]
+    chosen = [(half.view.key, half) for half in halves.values() if half.view and half.service]
     views = await connections.views(session, registry, page.user.id, settings) if chosen else []
-    for key, one in chosen:
+    for key, side_half in chosen:
         slug = key.partition(".")[0]
         mine = [view for view in views if view.service == slug]
         if not mine:
             continue
-        named = form.connection(one.side)
-        one.optional = mine[0].optional
-        one.accounts = _accounts(page, mine, named)
-        one.connect = f"/services/{slug}?" + urlencode({"next": back})
-        one.add = f"/services/{slug}?" + urlencode({"next": back, "account": ""}) + "#add-account"
+        named = form.connection(side_half.side)
+        side_half.optional = mine[0].optional
+        side_half.accounts = _accounts(page, mine, named)
+        side_half.connect = f"/services/{slug}?" + urlencode({"next": back})
+        side_half.add = f"/services/{slug}?" + urlencode({"next": back, "account": ""}) + "#add-account"
         view = next((view for view in mine if (view.connection or "") == named), None)
         if view is None:
-            one.connection = "missing"
+            side_half.connection = "missing"
             continue
         if view.optional and not named:
             continue
         together = [
             other for other, half in chosen if other.startswith(f"{slug}.") and form.connection(half.side) == named
         ]
-        one.connection = _missing(registry, view, key)
+        side_half.connection = _missing(registry, view, key)
         if named:
-            one.connect = f"/services/{slug}?" + urlencode({"next": back, "account": named}) + "#add-account"
+            side_half.connect = f"/services/{slug}?" + urlencode({"next": back, "account": named}) + "#add-account"
         if view.kind == "oauth2" and view.available:
-            one.connect = consent_address(slug, back, together, named)
+            side_half.connect = consent_address(slug, back, together, named)
 
 
 def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[tuple[str, str]]:
     """Options of the connection field; empty when there is no choice."""
-    named = [one.connection for one in mine if one.connection]
+    named = [view.connection for view in mine if view.connection]
     if chosen and chosen not in named:
         named.append(chosen)
     if not named:
@@ -60,7 +60,7 @@ def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[t
         first = page.say("None")
     else:
         first = page.say("Default: %(account)s", account=mine[0].account) if mine[0].account else page.say("Default")
-    return [("", first), *((one, one) for one in named)]
+    return [("", first), *((name, name) for name in named)]
 
 
 def _missing(registry: Registry, view: ConnectionView, key: str) -> str:

@@ -24,11 +24,11 @@ def note(registry: Registry, form: Form, half: Half) -> None:
     if component is None or component.service.auth is None or component.service.requires_auth:
         return
     values = form.values(half.side)
-    for one in half.fields:
-        holds = by_name(component.params)[one.variable].holds if one.variable in by_name(component.params) else None
+    for field in half.fields:
+        holds = by_name(component.params)[field.variable].holds if field.variable in by_name(component.params) else None
         if holds and not form.connection(half.side):
-            lifted = keys.lift(holds, one.value, values.get("url", ""))
-            one.movable = lifted is not None and keys.fits(component.service.auth, lifted[1])
+            lifted = keys.lift(holds, field.value, values.get("url", ""))
+            field.movable = lifted is not None and keys.fits(component.service.auth, lifted[1])
 
 
 async def move(
@@ -50,8 +50,10 @@ async def move(
     lifted = keys.lift(holds, str(values.get(name, "")), str(values.get("url", ""))) if holds else None
     if lifted is None or MASK in str(lifted[1]) or not keys.fits(component.service.auth, lifted[1]):
         return
-    text, given = lifted
-    called = await secrets.keep_lifted(session, scope.keyring, scope.registry, component.service, page.user.id, given)
+    text, credential = lifted
+    called = await secrets.keep_lifted(
+        session, scope.keyring, scope.registry, component.service, page.user.id, credential
+    )
     form.values(side)[name] = sensitive.hide(holds, text) if holds and MASK in form.values(side)[name] else text
     if side == "action":
         form.action_connection = called

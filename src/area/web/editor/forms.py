@@ -60,13 +60,13 @@ class Form(BaseModel):
 
     def without(self, secrets: Mapping[Side, set[str]]) -> dict[str, Any]:
         """The part that may be stored as a draft."""
-        kept = self.model_copy(
+        masked = self.model_copy(
             update={
                 f"{side}_values": {name: text for name, text in self.values(side).items() if name not in names}
                 for side, names in secrets.items()
             }
         )
-        return kept.model_dump(mode="json")
+        return masked.model_dump(mode="json")
 
 
 def values_used(form: Form, known: list[str]) -> list[str]:
@@ -85,7 +85,7 @@ def read(posted: Mapping[str, str]) -> Form:
     if condition is not None:
         names = sorted({name.split(".")[1] for name in texts if name.startswith("c.") and name.count(".") == 2})
         condition.joint = "or" if texts.get("joint") == "or" else "and"
-        for name in sorted(names, key=lambda one: (len(one), one))[:MOST_ROWS]:
+        for name in sorted(names, key=lambda key: (len(key), key))[:MOST_ROWS]:
             operator = texts.get(f"c.{name}.operator", "")
             condition.rows.append(
                 Row(
@@ -200,9 +200,9 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 def tidy(form: Form, view: ComponentView, side: Side) -> None:
     """Drop values equal to the default of a switch."""
-    for one in view.parameters:
-        if one.type == "boolean" and form.values(side).get(one.name) == default_of(one):
-            del form.values(side)[one.name]
+    for parameter in view.parameters:
+        if parameter.type == "boolean" and form.values(side).get(parameter.name) == default_of(parameter):
+            del form.values(side)[parameter.name]
 
 
 # Turned into an AREA
@@ -210,17 +210,22 @@ def tidy(form: Form, view: ComponentView, side: Side) -> None:
 
 def parameters(form: Form, view: ComponentView, side: Side, kept: set[str]) -> dict[str, Any]:
     """Typed values of a component without empty ones; dots for secrets that stay unchanged."""
-    found: dict[str, Any] = {}
+    filled: dict[str, Any] = {}
     values = form.values(side)
-    for one in view.parameters:
-        text = form.only_if if one.name == "only_if" else values.get(one.name, "")
-        if one.type in ("number", "date", "email", "url", "boolean"):
+    for parameter in view.parameters:
+        text = form.only_if if parameter.name == "only_if" else values.get(parameter.name, "")
+        if parameter.type in ("number", "date", "email", "url", "boolean"):
             text = text.strip()
-        if one.secret and not text and one.name in kept and f"{side[0]}.{one.name}" not in form.removed:
-            found[one.name] = MASK
+        if (
+            parameter.secret
+            and not text
+            and parameter.name in kept
+            and f"{side[0]}.{parameter.name}" not in form.removed
+        ):
+            filled[parameter.name] = MASK
         elif text:
-            found[one.name] = text
-    return found
+            filled[parameter.name] = text
+    return filled
 
 
 def wanted(form: Form, action: ComponentView, reaction: ComponentView, kept: Mapping[Side, set[str]]) -> AreaIn:
@@ -235,8 +240,8 @@ def wanted(form: Form, action: ComponentView, reaction: ComponentView, kept: Map
 
 
 def _part(form: Form, view: ComponentView, side: Side, kept: set[str]) -> Part:
-    given = parameters(form, view, side, kept)
-    return Part(component=view.key, parameters=given, connection=form.connection(side) or None)
+    values = parameters(form, view, side, kept)
+    return Part(component=view.key, parameters=values, connection=form.connection(side) or None)
 
 
 def suggested(action: ComponentView | None, reaction: ComponentView | None) -> str:

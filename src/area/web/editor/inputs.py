@@ -63,11 +63,11 @@ def field_views(
     say: Callable[[str], str],
 ) -> list[FieldView]:
     """Inputs of a component in order; `say` translates the service's texts."""
-    found = []
-    for one in view.parameters:
-        wrong = errors.get(f"{side[0]}.{one.name}", ())
-        found.append(_field_view(form, one, view, side, say, kept=one.name in kept, errors=wrong))
-    return found
+    inputs = []
+    for parameter in view.parameters:
+        wrong = errors.get(f"{side[0]}.{parameter.name}", ())
+        inputs.append(_field_view(form, parameter, view, side, say, kept=parameter.name in kept, errors=wrong))
+    return inputs
 
 
 def _field_view(

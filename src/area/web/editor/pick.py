@@ -23,12 +23,12 @@ async def options(component: str, parameter: str, page: SignedIn, posted: Fields
         values, connection = form.reaction_values, form.reaction_connection
     if code is None:
         raise NotFound
-    found, problem = [], ""
+    choices, problem = [], ""
     try:
-        found = await pickers.options(page.state, cache, page.user.id, code, parameter, values, connection)
+        choices = await pickers.options(page.state, cache, page.user.id, code, parameter, values, connection)
     except NotFound:
         raise
     except Problem as error:
         problem = page.tell(error)
     chosen = values.get(parameter, "")
-    return await page.show("_options.html", options=found, problem=problem, chosen=chosen, most=pickers.MOST)
+    return await page.show("_options.html", options=choices, problem=problem, chosen=chosen, most=pickers.MOST)

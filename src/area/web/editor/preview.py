@@ -110,12 +110,12 @@ async def _filled(
 
 def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
     """Names that {{…}} can use, including fields of nested objects."""
-    found = []
-    for one in action.return_values:
-        value = event.get(one.name)
-        found.append(Chip(path=one.name, description=one.description or "", example=_short(value)))
-        found += islice(_inside(one.name, value), MOST_KEYS)
-    return found
+    examples = []
+    for return_value in action.return_values:
+        value = event.get(return_value.name)
+        examples.append(Chip(path=return_value.name, description=return_value.description or "", example=_short(value)))
+        examples += islice(_inside(return_value.name, value), MOST_KEYS)
+    return examples
 
 
 def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
@@ -155,25 +155,29 @@ def filled(
     """
     budget.room = MAX_FILLED
     event = {"run": SAMPLE_RUN, **event}
-    names = {*event, *(one.name for one in action.return_values)}
+    names = {*event, *(return_value.name for return_value in action.return_values)}
     reaction = registry.reaction(view.key)
     declared = by_name(reaction.params) if reaction else {}
-    found = []
-    for one in view.parameters if reaction else []:
-        text = form.reaction_values.get(one.name, "")
-        if not text or one.name == "delay" or one.secret:
+    lines = []
+    for parameter in view.parameters if reaction else []:
+        text = form.reaction_values.get(parameter.name, "")
+        if not text or parameter.name == "delay" or parameter.secret:
             continue
-        label = say(readable(one.name))
+        label = say(readable(parameter.name))
         try:
-            filling = filling_of(declared[one.name], form.reaction_values)
+            filling = filling_of(declared[parameter.name], form.reaction_values)
             wrong = filling.check(names)
             value = filling.render(event, budget)
         except (TemplateError, RenderError) as error:
-            found.append(Shown(label=label, value=text, error=tell(str(error))))
+            lines.append(Shown(label=label, value=text, error=tell(str(error))))
             continue
-        value = ", ".join(map(_item, value)) if declared[one.name].several and isinstance(value, list) else shown(value)
-        found.append(Shown(label=label, value=value, error=" ".join(map(tell, wrong))))
-    return found
+        value = (
+            ", ".join(map(_item, value))
+            if declared[parameter.name].several and isinstance(value, list)
+            else shown(value)
+        )
+        lines.append(Shown(label=label, value=value, error=" ".join(map(tell, wrong))))
+    return lines
 
 
 def _item(value: Any) -> str:

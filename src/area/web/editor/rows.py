@@ -78,7 +78,7 @@ def _comparison(row: Row) -> str:
 def _pattern(value: str) -> str:
     """A quoted pattern with its backslashes kept."""
     if '"' in value and "'" in value:
-        value = _ESCAPED_OR_QUOTE.sub(lambda found: '\\"' if found[0] == '"' else found[0], value)
+        value = _ESCAPED_OR_QUOTE.sub(lambda match: '\\"' if match[0] == '"' else match[0], value)
     elif '"' in value:
         return f"'{value}'"
     return f'"{value}"'

@@ -64,15 +64,15 @@ class Half(BaseModel):
 
 def half(registry: Registry, services: Sequence[ServiceView], form: Form, side: Side) -> Half:
     """Build one half with its selection."""
-    found = Half(side=side)
+    chosen_half = Half(side=side)
     key = form.component(side)
     for service in services:
-        for one in service.actions if side == "action" else service.reactions:
-            if one.key == key:
+        for component in service.actions if side == "action" else service.reactions:
+            if component.key == key:
                 code = registry.action(key) if side == "action" else registry.reaction(key)
-                found.view, found.service = one, service
-                found.available = one.is_active and code is not None
-    return found
+                chosen_half.view, chosen_half.service = component, service
+                chosen_half.available = component.is_active and code is not None
+    return chosen_half
 
 
 async def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
@@ -105,7 +105,7 @@ async def picker(page: Page, services: Sequence[ServiceView], side: Side, sight:
 def first_field(halves: Mapping[Side, Half], name: str) -> str:
     """Id of a side's first field to fill in, or of what follows if there is none."""
     side: Side = "action" if name == "action" else "reaction"
-    own = [one for one in halves[side].fields if one.variable not in ("only_if", "delay")]
+    own = [field for field in halves[side].fields if field.variable not in ("only_if", "delay")]
     if own:
-        return next((one for one in own if one.required), own[0]).id
+        return next((field for field in own if field.required), own[0]).id
     return "find-reaction" if side == "action" and halves["reaction"].picker else f"change-{side}"

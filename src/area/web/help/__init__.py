@@ -24,7 +24,9 @@ router = APIRouter()
 @router.get("/help")
 async def overview(page: Visit, session: SessionDep) -> Response:
     """How AREA works, on one page."""
-    services = [one for one in await offers.services(page, session) if one.slug in page.state.registry.folders]
+    services = [
+        service for service in await offers.services(page, session) if service.slug in page.state.registry.folders
+    ]
     return await page.show("help.html", services=services)
 
 
@@ -38,16 +40,16 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
         raise NotFound("There is no such service here.")
     view = await offers.service(page, session, slug)
     parts = [*view.actions, *view.reactions]
-    text = path.read_text("utf-8") + "".join(_made(one) for one in registry.services[slug].actions.values())
-    html, found = rendered(text, tuple(dict.fromkeys(one.name for one in parts)), page.say("Table"))
-    return await page.show("help_service.html", service=view, components=parts, found=found, html=html)
+    text = path.read_text("utf-8") + "".join(_made(action) for action in registry.services[slug].actions.values())
+    html, placed = rendered(text, tuple(dict.fromkeys(part.name for part in parts)), page.say("Table"))
+    return await page.show("help_service.html", service=view, components=parts, found=placed, html=html)
 
 
 def _made(action: Action) -> str:
     """Markdown for a generated action; empty for one that its author documents."""
     if action.translated:
         return ""
-    returned = "\n".join(f"- `{one.name}`: {one.description}" for one in fields(action.returns))
+    returned = "\n".join(f"- `{field.name}`: {field.description}" for field in fields(action.returns))
     return f"\n### {action.title}: `{action.name}`\n\n{action.description}\n\nReturns:\n\n{returned}\n"
 
 
@@ -58,9 +60,9 @@ def rendered(text: str, components: tuple[str, ...], table: str) -> tuple[Markup
     """
     parser = _parser()
     tokens = parser.parse(text)
-    found: set[str] = set()
-    tokens = list(_wrapped(_headed(tokens, components, found), table))
-    return Markup(parser.renderer.render(tokens, parser.options, {})), frozenset(found)  # noqa: S704 - made from tokens, escaped
+    placed: set[str] = set()
+    tokens = list(_wrapped(_headed(tokens, components, placed), table))
+    return Markup(parser.renderer.render(tokens, parser.options, {})), frozenset(placed)  # noqa: S704 - made from tokens, escaped
 
 
 @cache
@@ -91,7 +93,7 @@ def _headed(tokens: list[Token], components: Sequence[str], found: set[str]) -> 
         if token.type == "heading_open":
             skipping = token.tag == "h1"
             if not skipping:
-                names = [one for one in _named(tokens[at + 1], components) if one not in found]
+                names = [name for name in _named(tokens[at + 1], components) if name not in found]
                 found.update(names)
                 yield from (Token("anchor", "", 0, content=name) for name in names)
                 slug = "" if names else _slug(tokens[at + 1].content)
@@ -106,8 +108,8 @@ def _headed(tokens: list[Token], components: Sequence[str], found: set[str]) -> 
 
 def _named(heading: Token, components: Sequence[str]) -> list[str]:
     """The components whose names stand in a heading as code, alone or after their service's."""
-    code = [one.content.rpartition(".")[2] for one in heading.children or () if one.type == "code_inline"]
-    return [one for one in code if one in components]
+    code = [child.content.rpartition(".")[2] for child in heading.children or () if child.type == "code_inline"]
+    return [name for name in code if name in components]
 
 
 def _slug(text: str) -> str:
@@ -119,9 +121,9 @@ def _harmless(token: Token, following: Token) -> Token:
     if token.type in ("th_open", "th_close"):
         heading = token.type == "th_close" or following.content.strip()
         token.tag = "th" if heading else "td"
-    for one in token.children or ():
-        if one.type == "link_open" and re.match(r"(?i)https?:|//", str(one.attrs.get("href", ""))):
-            one.attrs["rel"] = "noopener noreferrer"
+    for child in token.children or ():
+        if child.type == "link_open" and re.match(r"(?i)https?:|//", str(child.attrs.get("href", ""))):
+            child.attrs["rel"] = "noopener noreferrer"
     return token
 
 

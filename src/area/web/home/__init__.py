@@ -83,8 +83,8 @@ async def home(
         if not await accounts.anybody(session):
             return await sign_in.first_run(page)
         return page.to("/sign-in")
-    wanted = Filter(q=q.strip()[:255].replace("\0", ""), service=service[:100], state=state, order=order, all=all[:1])
-    return await _show(page, session, scope, wanted)
+    filter_ = Filter(q=q.strip()[:255].replace("\0", ""), service=service[:100], state=state, order=order, all=all[:1])
+    return await _show(page, session, scope, filter_)
 
 
 @router.post("/areas/{area_id}/switch")
@@ -92,15 +92,17 @@ async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, ses
     """Switch an AREA on or off; returns its card."""
     area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
     (card,) = await _cards(session, [area])
-    (said,) = sentences(scope.registry, [area], page.language)
-    return await page.show("_card.html", card=card, sentence=said)
+    (sentence,) = sentences(scope.registry, [area], page.language)
+    return await page.show("_card.html", card=card, sentence=sentence)
 
 
 @router.post("/areas/bulk")
 async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: SessionDep) -> Response:
     """Switch on, switch off or delete the selected AREAs, all or none."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=MOST + 10) as form:
-        ids = sorted({int(str(one)) for one in form.getlist("area") if str(one).isdigit() and len(str(one)) < 10})
+        ids = sorted(
+            {int(str(number)) for number in form.getlist("area") if str(number).isdigit() and len(str(number)) < 10}
+        )
         verb = str(form.get("do"))
     for area_id in await links.last_first(session, page.user.id, ids) if verb == "delete" else ids:
         if verb == "delete":
@@ -118,24 +120,24 @@ async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: Sessi
 async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) -> Response:
     user_id = page.user.id
     q, service = wanted.q or None, wanted.service or None
-    found = await areas.find(session, scope, user_id, limit=MOST, q=q, service=service, addresses=False)
-    every = None if wanted.q or wanted.service or len(found) == MOST else found
+    matching = await areas.find(session, scope, user_id, limit=MOST, q=q, service=service, addresses=False)
+    every = None if wanted.q or wanted.service or len(matching) == MOST else matching
     if wanted.state:
         states = TROUBLE if wanted.state == "trouble" else (wanted.state,)
-        found = [area for area in found if area.state in states]
+        matching = [area for area in matching if area.state in states]
     if wanted.order == "name":
-        found.sort(key=lambda area: area.name.casefold())
+        matching.sort(key=lambda area: area.name.casefold())
     elif wanted.order == "last_run":
-        found.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
+        matching.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
     elif wanted.order == "trouble":
-        found.sort(key=lambda area: area.state not in TROUBLE)
-    count = len(found)
-    cards = await _cards(session, found if wanted.all else found[:FIRST])
+        matching.sort(key=lambda area: area.state not in TROUBLE)
+    count = len(matching)
+    cards = await _cards(session, matching if wanted.all else matching[:FIRST])
     drawn = Markup("".join(_drawn(page, card) for card in cards))  # noqa: S704 - each is a template's
     if page.partial:
         return await page.show("_cards.html", cards=cards, drawn=drawn, wanted=wanted, count=count)
     mine = await areas.services_in_use(session, scope.registry, user_id) if every is None else _services_of(page, every)
-    services = {one.slug: one for one in await offers.services(page, session)} if not cards else {}
+    services = {service.slug: service for service in await offers.services(page, session)} if not cards else {}
     return await page.show(
         "home.html",
         nav="home",
@@ -172,9 +174,9 @@ def _drawn(page: Page, card: Card) -> Markup:
     key = (page.language, page.user.timezone, page.state.instance, card.area.id)
     before, html = _kept.get(key, (None, Markup("")))
     if before is None or not before.looks_like(card):
-        (said,) = sentences(page.state.registry, [card.area], page.language)
+        (sentence,) = sentences(page.state.registry, [card.area], page.language)
         template = environment(page.language).get_template("_card.html")
-        html = Markup(template.render(card=card, sentence=said, me=page.user))  # noqa: S704 - a template's
+        html = Markup(template.render(card=card, sentence=sentence, me=page.user))  # noqa: S704 - a template's
         _kept[key] = card, html
     return html
 
@@ -210,12 +212,12 @@ async def offline(page: Visit) -> Response:
 @router.get("/service-worker.js")
 async def service_worker() -> Response:
     """Service worker that caches the offline page and its assets, and no user data."""
-    kept = [
+    options = [
         "/offline",
         *(asset(name) for name in ("theme.js", "tabler.css", "app.css", "app.js", "htmx.js", "icons.svg")),
     ]
     script = SERVICE_WORKER.replace("VERSION", asset("app.js").split("/")[2]).replace(
-        "FILES", ", ".join(f'"{one}"' for one in kept)
+        "FILES", ", ".join(f'"{name}"' for name in options)
     )
     headers = {"Cache-Control": "no-cache", "Service-Worker-Allowed": "/"}
     return Response(script, media_type="text/javascript", headers=headers)

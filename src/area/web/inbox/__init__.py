@@ -47,7 +47,7 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
     return await page.show(
         "_inbox.html" if page.partial else "inbox.html",
         nav="inbox",
-        notices=[_told(page, one) for one in rows[:LIMIT]],
+        notices=[_told(page, row) for row in rows[:LIMIT]],
         names=await areas.names(session, user_id, {row.area_id for row in rows if row.area_id}),
         older=rows[LIMIT - 1].id if len(rows) > LIMIT else None,
         only_unread=only_unread,

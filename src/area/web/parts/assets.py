@@ -48,14 +48,14 @@ def asset(name: str) -> str:
 async def serve(scope: MutableMapping[str, Any], send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
     """Answer `/static/{version}/{name}`; the version only keeps browsers from using an old one."""
     name = scope["path"].split("/", 3)[-1]
-    found = _files()[1].get(name)
-    if found is None or scope["method"] not in ("GET", "HEAD"):
+    file = _files()[1].get(name)
+    if file is None or scope["method"] not in ("GET", "HEAD"):
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"no such file\n"})
         return
-    kind, forms = found
+    kind, forms = file
     accepted = next((value for key, value in scope["headers"] if key == b"accept-encoding"), b"")
-    encoding = next((one for one in (b"br", b"gzip") if one in forms and one in accepted), b"identity")
+    encoding = next((coding for coding in (b"br", b"gzip") if coding in forms and coding in accepted), b"identity")
     headers = [
         (b"content-type", kind),
         (b"content-length", str(len(forms[encoding])).encode()),

@@ -36,15 +36,15 @@ def vendor(folder: Path) -> Path | None:
     """The logo that logo.txt in a folder names, as the package's build has fetched it; None where there is none."""
     path = folder / "logo.txt"
     named = NAMED.fullmatch(path.read_text("utf-8").strip()) if path.is_file() else None
-    found = VENDORS / named[1] / f"{named[2]}.svg" if named else None
-    return found if found and found.is_file() else None
+    vendored = VENDORS / named[1] / f"{named[2]}.svg" if named else None
+    return vendored if vendored and vendored.is_file() else None
 
 
 def icon(registry: Registry, name: str) -> bytes | None:
     """Serve /icons/<name>.svg: a service's logo, else that of the vendor with this client name."""
     if service := registry.services.get(name):
         return logo(name, service.name, registry.folders.get(name))
-    served = next((one for one in registry.services.values() if registrations.client_of(one) == name), None)
+    served = next((service for service in registry.services.values() if registrations.client_of(service) == name), None)
     return logo(name, registrations.vendor_of(served), CLIENTS / name) if served else None
 
 

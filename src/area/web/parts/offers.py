@@ -24,24 +24,29 @@ async def services(
     page: Page, session: AsyncSession, *, include_inactive: bool = False, variables_of: Collection[str] = ()
 ) -> list[ServiceView]:
     """Services with components, sorted by translated name; variables only of the given keys."""
-    found = await catalog.snapshot(session, page.state.registry)
-    kept = _said.setdefault(found, {})
+    snapshot = await catalog.snapshot(session, page.state.registry)
+    by_language = _said.setdefault(snapshot, {})
     key = (page.language, include_inactive)
-    if key not in kept:
-        said = [_service(one, page.words(one.slug)) for one in (found.every if include_inactive else found.active)]
-        kept[key] = sorted(said, key=lambda one: folded(one.name))
-    slugs = {one.partition(".")[0] for one in variables_of}
-    return [await _filled(page, session, one, variables_of) if one.slug in slugs else one for one in kept[key]]
+    if key not in by_language:
+        views = [
+            _service(view, page.words(view.slug)) for view in (snapshot.every if include_inactive else snapshot.active)
+        ]
+        by_language[key] = sorted(views, key=lambda offered: folded(offered.name))
+    slugs = {variable.partition(".")[0] for variable in variables_of}
+    return [
+        await _filled(page, session, offered, variables_of) if offered.slug in slugs else offered
+        for offered in by_language[key]
+    ]
 
 
 async def _filled(page: Page, session: AsyncSession, view: ServiceView, keys: Collection[str]) -> ServiceView:
     say = page.words(view.slug)
     parts = {
         kind: [
-            _component(await catalog.component(session, page.state.registry, str(one.id)), say)
-            if one.key in keys
-            else one
-            for one in offered
+            _component(await catalog.component(session, page.state.registry, str(line.id)), say)
+            if line.key in keys
+            else line
+            for line in offered
         ]
         for kind, offered in (("actions", view.actions), ("reactions", view.reactions))
     }
@@ -50,16 +55,16 @@ async def _filled(page: Page, session: AsyncSession, view: ServiceView, keys: Co
 
 async def service(page: Page, session: AsyncSession, slug: str) -> ServiceView:
     """One service, also one that is switched off, with its components without their variables. Raises `NotFound`."""
-    for one in await services(page, session, include_inactive=True):
-        if one.slug == slug:
-            return one
+    for offered in await services(page, session, include_inactive=True):
+        if offered.slug == slug:
+            return offered
     raise NotFound("There is no such service here, or an administrator has switched it off.")
 
 
 def named(page: Page, mine: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Slugs and names of services, sorted by translated name."""
-    said = [(slug, page.words(slug)(name)) for slug, name in mine]
-    return sorted(said, key=lambda pair: folded(pair[1]))
+    names = [(slug, page.words(slug)(name)) for slug, name in mine]
+    return sorted(names, key=lambda pair: folded(pair[1]))
 
 
 def _service(view: ServiceView, say: Callable[[str], str]) -> ServiceView:
@@ -67,8 +72,8 @@ def _service(view: ServiceView, say: Callable[[str], str]) -> ServiceView:
     update = {
         "name": say(view.name),
         "description": say(described),
-        "actions": [_component(one, say) for one in view.actions],
-        "reactions": [_component(one, say) for one in view.reactions],
+        "actions": [_component(action, say) for action in view.actions],
+        "reactions": [_component(reaction, say) for reaction in view.reactions],
     }
     return view.model_copy(update=update)
 
@@ -78,8 +83,8 @@ def _component(view: ComponentView, say: Callable[[str], str]) -> ComponentView:
     update = {
         "title": say(view.title),
         "description": say(described),
-        "parameters": [_variable(one, say) for one in view.parameters],
-        "return_values": [_variable(one, say) for one in view.return_values],
+        "parameters": [_variable(parameter, say) for parameter in view.parameters],
+        "return_values": [_variable(return_value, say) for return_value in view.return_values],
     }
     return view.model_copy(update=update)
 

@@ -92,8 +92,8 @@ class Page:
     @property
     def flash(self) -> str:
         """The one-time message, translated."""
-        said = browser.said(self.request)
-        return said.translated(self.language) if said else ""
+        message = browser.said(self.request)
+        return message.translated(self.language) if message else ""
 
     @property
     def reached_at(self) -> str:
@@ -271,11 +271,11 @@ class Filled(NodeTransformer):
             case nodes.Call(node=nodes.Name(name="asset"), args=[nodes.Const(value=name)]):
                 return nodes.Const(asset(name), lineno=node.lineno)
             case nodes.Call(node=nodes.Name(name="_"), args=[nodes.Const(value=text)], kwargs=values, dyn_kwargs=None):
-                said = Markup(self._words.gettext(text))  # noqa: S704 - a template's
+                markup = Markup(self._words.gettext(text))  # noqa: S704 - a template's
                 if not values:
-                    return nodes.Const(said % {}, lineno=node.lineno)
-                pairs = [nodes.Pair(nodes.Const(one.key), one.value) for one in values]
-                return nodes.Mod(nodes.Const(said), nodes.Dict(pairs), lineno=node.lineno)
+                    return nodes.Const(markup % {}, lineno=node.lineno)
+                pairs = [nodes.Pair(nodes.Const(value.key), value.value) for value in values]
+                return nodes.Mod(nodes.Const(markup), nodes.Dict(pairs), lineno=node.lineno)
         return node
 
 

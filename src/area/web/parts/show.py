@@ -23,9 +23,9 @@ def ago(moment: datetime | None, lang: str, zone: str) -> Markup:
     """Relative time, kept current by app.js; pointed at, the time itself."""
     if moment is None:
         return Markup("")
-    said = format_timedelta(moment - now(), add_direction=True, locale=lang, format="short")
+    text = format_timedelta(moment - now(), add_direction=True, locale=lang, format="short")
     return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
-        moment.isoformat(), local_time(moment, lang, zone), said
+        moment.isoformat(), local_time(moment, lang, zone), text
     )
 
 
@@ -43,8 +43,8 @@ def planned(when: datetime | None, lang: str, zone: str) -> Markup:
     """When something is to happen: `1 Dec 2026, 08:00 (Paris time), in 16 hr`."""
     if when is None:
         return Markup("")
-    said = Markup('<time datetime="{}">{}</time>').format(when.isoformat(), local_time(when, lang, zone))
-    return said + ", " + ago(when, lang, zone)
+    text = Markup('<time datetime="{}">{}</time>').format(when.isoformat(), local_time(when, lang, zone))
+    return text + ", " + ago(when, lang, zone)
 
 
 def milliseconds(number: int | None, lang: str) -> str:

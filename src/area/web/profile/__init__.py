@@ -49,8 +49,8 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
         await session.rollback()
         field = "username" if error.code == "conflict" else ""
         return await _you(page, error, field, you=form)
-    said = gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
-    return page.to("/profile", said=said("Saved."))
+    translate = gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
+    return page.to("/profile", said=translate("Saved."))
 
 
 @router.post("/profile/timezone")
@@ -150,12 +150,12 @@ async def _you(
 
 def _zones() -> dict[str, list[str]]:
     """Names of time zones by their part of the world."""
-    found: dict[str, list[str]] = {"": ["UTC"]}
+    by_continent: dict[str, list[str]] = {"": ["UTC"]}
     for name in sorted(zone_names()):
         region, slash, _ = name.partition("/")
         if slash and region in REGIONS:
-            found.setdefault(region, []).append(name)
-    return found
+            by_continent.setdefault(region, []).append(name)
+    return by_continent
 
 
 # API tokens
@@ -179,12 +179,12 @@ async def make_token(page: SignedIn, form: Fields, session: SessionDep, address:
             raise Invalid.field("scope", "Choose what the token can do.")
         expires_at = _end_of(end, page.user.timezone)
         await login.prove(page.state, session, page.known, proof_of(form), address)
-        made, _ = await sessions.create_token(
+        token, _ = await sessions.create_token(
             session, page.user, name=name, scope=scope, expires_at=expires_at, address=address
         )
     except Problem as error:  # before anything was changed
         return await _tokens(page, session, error, typed=form)
-    return await _tokens(page, session, made=made)
+    return await _tokens(page, session, made=token)
 
 
 @router.post("/profile/tokens/{token_id}/revoke")
@@ -223,8 +223,8 @@ def _end_of(day: str, zone: str) -> datetime | None:
     if not day:
         return None
     try:
-        found = datetime.combine(datetime.fromisoformat(day).date(), time(23, 59, 59), ZoneInfo(zone))
-        return found.astimezone(UTC)
+        end = datetime.combine(datetime.fromisoformat(day).date(), time(23, 59, 59), ZoneInfo(zone))
+        return end.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Invalid.field("expires_at", "Enter a valid date.") from None
 
@@ -241,7 +241,7 @@ async def data(page: SignedIn) -> Response:
 @router.get("/profile/export")
 async def export(page: SignedIn, scope: ScopeDep, session: SessionDep) -> Response:
     """Export all AREAs as a file, without secrets."""
-    bundle = {"areas": [one.model_dump(mode="json") for one in await bundles.export(session, scope, page.user.id)]}
+    bundle = {"areas": [area.model_dump(mode="json") for area in await bundles.export(session, scope, page.user.id)]}
     headers = {"Content-Disposition": 'attachment; filename="areas.json"'}
     return Response(orjson.dumps(bundle, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
 
@@ -285,7 +285,7 @@ def field_errors(page: Page, error: Problem | None, field: str) -> dict[str, str
     """Errors by field; a problem without one is shown at `field`, if given."""
     if error is None:
         return {}
-    named = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+    named = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
     return named or ({field: page.tell(error)} if field else {})
 
 

@@ -105,14 +105,14 @@ async def sign_out_everywhere(page: SignedIn, form: Fields, session: SessionDep,
     tokens = "tokens" in form
     ended = await sessions.sign_out_everywhere(session, page.user.id, keep=keep, tokens=tokens, address=address)
     if tokens:
-        said = page.say(
+        message = page.say(
             "Sessions ended: %(sessions)s. API tokens revoked: %(tokens)s.",
             sessions=ended.sessions,
             tokens=ended.tokens,
         )
     else:
-        said = page.say("Sessions ended: %(sessions)s.", sessions=ended.sessions)
-    return page.to("/profile/security", said=said)
+        message = page.say("Sessions ended: %(sessions)s.", sessions=ended.sessions)
+    return page.to("/profile/security", said=message)
 
 
 @router.post("/profile/sessions/{session_id}/end")
@@ -128,7 +128,7 @@ async def _security(
     errors = field_errors(page, error, "")
     registry, settings = page.state.registry, page.state.settings
     logins = await providers.logins(session, registry, settings, page.user.id)
-    linked = {one.provider for one in logins}
+    linked = {login.provider for login in logins}
     rows = await sessions.access(session, page.user.id, "session", page.identity.token_id if page.identity else 0)
     return await page.show(
         "profile_security.html",
@@ -140,8 +140,8 @@ async def _security(
         logins=logins,
         adding=adding,
         url=url,
-        others=[one for one in providers.offered(registry, settings) if one.provider not in linked],
-        sessions=[(one, device(page, one.name)) for one in sorted(rows, key=lambda one: not one.current)],
+        others=[offer for offer in providers.offered(registry, settings) if offer.provider not in linked],
+        sessions=[(row, device(page, row.name)) for row in sorted(rows, key=lambda row: not row.current)],
     )
 
 

@@ -33,13 +33,15 @@ async def import_(page: SignedIn, request: Request, scope: ScopeDep, session: Se
         report = await bundles.apply(session, scope, page.user.id, await asyncio.to_thread(_bundle, content))
     except Problem as error:
         await session.rollback()
-        details = [f"{one['field']}: {page.say(one['message'])}" for one in getattr(error, "errors", [])[:20]]
+        details = [
+            f"{problem['field']}: {page.say(problem['message'])}" for problem in getattr(error, "errors", [])[:20]
+        ]
         return await show_data(page, import_problems=details or [page.tell(error)])
-    said = page.say(
+    message = page.say(
         "Imported: %(created)s new, %(changed)s changed, %(same)s already the same.",
         **{name: len(names) for name, names in report.items()},
     )
-    return page.to("/", said=said)
+    return page.to("/", said=message)
 
 
 def _bundle(content: bytes) -> list[AreaIn]:

@@ -53,11 +53,11 @@ class Filter(BaseModel):
 
     def pairs(self) -> list[tuple[str, str]]:
         """Query parameters without empty ones."""
-        found = [("status", one) for one in self.status]
-        given = {"area": self.area or "", "service": self.service, "time": self.time, "q": self.q}
+        query = [("status", status) for status in self.status]
+        texts = {"area": self.area or "", "service": self.service, "time": self.time, "q": self.q}
         if self.time == "between":
-            given |= {"from": self.from_, "to": self.to}
-        return found + [(name, str(value)) for name, value in given.items() if value]
+            texts |= {"from": self.from_, "to": self.to}
+        return query + [(name, str(value)) for name, value in texts.items() if value]
 
     def address(self, **more: object) -> str:
         """URL of the list, with `more` parameters added."""
@@ -74,15 +74,15 @@ class Logos(BaseModel):
 
 def wanted(request: Request) -> Filter:
     """Filters from the query string; invalid values are ignored."""
-    given = request.query_params
-    return read(given.getlist("status"), {name: given.get(name, "") for name in given})
+    query = request.query_params
+    return read(query.getlist("status"), {name: query.get(name, "") for name in query})
 
 
 def read(statuses: Sequence[str], given: dict[str, str]) -> Filter:
     """Filters from an address or a form."""
     area = given.get("area", "")
     return Filter(
-        status=[one for one in STATUSES if one in statuses],
+        status=[status for status in STATUSES if status in statuses],
         area=int(area) if area.isascii() and area.isdigit() and 0 < int(area[:10]) < 2**31 else None,
         service=given.get("service", "")[:64],
         time=given.get("time", "") if given.get("time") in (*LAST, "between") else "",
@@ -127,13 +127,13 @@ async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDe
 @router.get("/runs/changes")
 async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
     """The newest matching rows, and the given unfinished ones, for runs.js to update in place."""
-    given = [_number(one) for one in request.query_params.getlist("open")[:OPEN]]
+    numbers = [_number(text) for text in request.query_params.getlist("open")[:OPEN]]
     try:
         rows = await _find(session, scope.registry, page, found, limit=PAGE)
     except (Invalid, TooMany):
         rows = []
     fresh = {row.id for row in rows}
-    rows += await runs.lines(session, page.user.id, [one for one in given if one and one not in fresh])
+    rows += await runs.lines(session, page.user.id, [number for number in numbers if number and number not in fresh])
     return await page.show("_runs_changes.html", fresh=fresh, **await _with_logos(page, session, rows))
 
 
@@ -144,33 +144,33 @@ async def replay_many(
     """Rerun the selected runs, or all failed ones that match, with their AREAs' current settings."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
         fitting = form.get("do") == "fitting"
-        given = {name: value for name, value in form.items() if isinstance(value, str)}
-        found = read([str(one) for one in form.getlist("status")], given)
-        marked = [one for one in (_number(str(one)) for one in form.getlist("run")) if one]
+        texts = {name: value for name, value in form.items() if isinstance(value, str)}
+        filter_ = read([str(text) for text in form.getlist("status")], texts)
+        marked = [number for number in (_number(str(number)) for number in form.getlist("run")) if number]
     oldest, left = None, 0
     if fitting:
-        rows, left, oldest = await _fitting(session, scope.registry, page, found, _number(given.get("before", "")))
+        rows, left, oldest = await _fitting(session, scope.registry, page, filter_, _number(texts.get("before", "")))
     else:
         rows = [row for row in await runs.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
     for row in reversed(rows):
         await control.replay(session, state, page.user.id, row.id, "present")
-    said = [page.say("%(number)s started again.", number=len(rows))]
+    message = [page.say("%(number)s started again.", number=len(rows))]
     if not fitting and len(rows) < min(len(marked), BULK):
         waiting = min(len(marked), BULK) - len(rows)
-        said.append(page.say("%(number)s left out because they haven't finished.", number=waiting))
+        message.append(page.say("%(number)s left out because they haven't finished.", number=waiting))
     if len(marked) > BULK:
-        said.append(page.say("Limited to %(number)s at a time; select the others again.", number=BULK))
+        message.append(page.say("Limited to %(number)s at a time; select the others again.", number=BULK))
     if left:
-        said.append(page.say("%(number)s left out because they were already run again.", number=left))
-    address = found.address(again=1, before=oldest) if oldest else "/runs"
-    return page.to(address, said=" ".join(said))
+        message.append(page.say("%(number)s left out because they were already run again.", number=left))
+    address = filter_.address(again=1, before=oldest) if oldest else "/runs"
+    return page.to(address, said=" ".join(message))
 
 
 @router.post("/runs/cancel")
 async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> Response:
     """Cancel the selected runs that haven't finished."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
-        marked = [one for one in (_number(str(one)) for one in form.getlist("run")) if one]
+        marked = [number for number in (_number(str(number)) for number in form.getlist("run")) if number]
         back = str(form.get("back", "/runs"))
     rows = await runs.lines(session, page.user.id, marked[:BULK])
     cancelled = 0
@@ -239,8 +239,8 @@ async def _show(
         reaction = scope.registry.reaction(then.reaction)
         named = labels(page, reaction)
         values["title"] = page.words(reaction.service.slug)(reaction.title) if reaction else then.reaction
-        given = {name: "" for name in view.parameters or {} if name not in then.reaction_parameters}
-        values["written"] = written({**then.reaction_parameters, **given}, named)
+        parameters = {name: "" for name in view.parameters or {} if name not in then.reaction_parameters}
+        values["written"] = written({**then.reaction_parameters, **parameters}, named)
         values["changed"] = [
             name
             for name in {**then.reaction_parameters, **area.reaction.parameters}

@@ -63,9 +63,9 @@ async def sign_in(page: Visit, form: Fields, request: Request, session: SessionD
             password=form.get("password", "")[:1024],
             visitor=visitor,
         )
-    except SecondFactorRequired as asked:
+    except SecondFactorRequired as needed:
         response = page.to(f"/sign-in/second-factor?next={quote(back)}")
-        keep(response, request, page.state, TICKET, asked.ticket, int(tickets.GOOD_FOR.total_seconds()))
+        keep(response, request, page.state, TICKET, needed.ticket, int(tickets.GOOD_FOR.total_seconds()))
         return response
     except (Unauthenticated, Forbidden) as error:
         return await page.show("sign_in.html", 422, values=form, problem=page.tell(error), next=back, **_ways_in(page))
@@ -113,10 +113,10 @@ async def _second(
     page: Page, request: Request, session: AsyncSession, back: str, error: Problem | None = None
 ) -> Response:
     try:
-        asked = await login.second_options(page.state, session, request.cookies.get(TICKET, "")[:1000])
+        options = await login.second_options(page.state, session, request.cookies.get(TICKET, "")[:1000])
     except Gone as gone:
         return page.to(f"/sign-in?next={quote(back)}", said=page.tell(gone))
-    app, codes = "app" in asked.methods, "recovery_code" in asked.methods
+    app, codes = "app" in options.methods, "recovery_code" in options.methods
     return await page.show(
         "second_factor.html",
         error.status if error else 200,
@@ -128,7 +128,7 @@ async def _second(
         else page.say("From your authenticator app")
         if app
         else page.say("One of your recovery codes"),
-        asked=orjson.dumps({"ticket": asked.ticket, "options": asked.passkey}).decode() if asked.passkey else "",
+        asked=orjson.dumps({"ticket": options.ticket, "options": options.passkey}).decode() if options.passkey else "",
     )
 
 
@@ -170,7 +170,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
         )
     except Problem as error:
         await session.rollback()
-        errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+        errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
         return await page.show(
             "sign_up.html",
             422 if error.status < 429 else error.status,

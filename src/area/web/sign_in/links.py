@@ -44,7 +44,7 @@ async def forgot(page: Visit, form: Fields, session: SessionDep, address: Addres
     try:
         await reset.ask(session, page.state.settings, email, address)
     except Problem as error:
-        errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+        errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
         problem = "" if errors else page.tell(error)
         return await page.show(
             "forgot_password.html", error.status, email=email, errors=errors, problem=problem, done=False
@@ -78,7 +78,7 @@ async def reset_password(page: Visit, form: Fields, session: SessionDep, address
         return await _over(page, "/forgot-password", page.say("Request a new link"))
     except Problem as error:
         await session.rollback()
-        errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+        errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
         problem = "" if errors else page.tell(error)
         return await page.show("reset_password.html", error.status, token=token, errors=errors, problem=problem)
     return page.to("/sign-in", said=page.say("Password changed. Sign in with the new one."))
@@ -126,7 +126,7 @@ async def finish(page: Visit, form: Fields, request: Request, session: SessionDe
 
 
 async def _finish(page: Page, token: str, email: str, username: str, error: Problem | None = None) -> Response:
-    errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+    errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
     problem = page.tell(error) if error and not errors else ""
     return await page.show(
         "finish_sign_up.html",
@@ -166,8 +166,8 @@ async def confirm(page: Visit, form: Fields, session: SessionDep, address: Addre
     except Problem as error:
         await session.rollback()
         return await _done(page, page.say("Confirm your e-mail address"), page.tell(error), error.status)
-    said = page.say("%(email)s is confirmed.", email=email)
-    return await _done(page, page.say("Confirm your e-mail address"), said)
+    message = page.say("%(email)s is confirmed.", email=email)
+    return await _done(page, page.say("Confirm your e-mail address"), message)
 
 
 @router.get("/undo-email-change")
@@ -194,10 +194,10 @@ async def undo(page: Visit, form: Fields, session: SessionDep, address: Address)
         await session.rollback()
         return await _done(page, title, page.tell(error), error.status)
     page.identity = None
-    said = page.say(
+    message = page.say(
         "The address of your account is %(email)s. Set a new password now: someone may know the old one.", email=email
     )
-    return await _done(page, title, said, to="/forgot-password", button=page.say("Set a new password"))
+    return await _done(page, title, message, to="/forgot-password", button=page.say("Set a new password"))
 
 
 # Notices by mail
@@ -231,8 +231,8 @@ async def unsubscribe(page: Stranger, form: Fields, session: SessionDep, token: 
         await addresses.unsubscribe(session, page.state.keyring, (form.get("token") or token)[:MAX_TOKEN])
     except Gone as error:
         return await _done(page, title, page.tell(error), error.status)
-    said = page.say("You will no longer get these mails. Turn them back on in your profile.")
-    return await _done(page, title, said, to="/profile", button=page.say("Open profile"))
+    message = page.say("You will no longer get these mails. Turn them back on in your profile.")
+    return await _done(page, title, message, to="/profile", button=page.say("Open profile"))
 
 
 # Small pages
