@@ -220,7 +220,7 @@ async def test_consent_grows_with_what_is_needed(ann, server):
 async def test_disconnecting_revokes(ann, server, state, clean_up):
     await link(ann, server)
     async with state.database.sessions() as session:
-        stored = await grants.kept(session, state.keyring, state.registry.services["vendor"], Ref(ann.id, "vendor"))
+        stored = await grants.stored(session, state.keyring, state.registry.services["vendor"], Ref(ann.id, "vendor"))
     before = (await server.set())["revoked"]
     assert (await ann.delete("/api/connections/vendor")).json() == {"areas": []}
     await clean_up()
@@ -250,7 +250,7 @@ async def test_a_revocation_by_the_token_itself_is_done_with_a_good_one(ann, ser
         pool = await state.database.pool()
         await pool.execute("update user_services set token_expires_at = now() at time zone 'utc' - interval '1 second'")
     async with state.database.sessions() as session:
-        stored = await grants.kept(session, state.keyring, vendor, Ref(ann.id, vendor.slug))
+        stored = await grants.stored(session, state.keyring, vendor, Ref(ann.id, vendor.slug))
     assert stored.over == over
     async with TestServer(door) as there:
         quirks = replace(vendor.auth.quirks, revoke_auth="token")

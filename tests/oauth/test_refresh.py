@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from area import rotation
 from area.connections import grants
-from area.connections.grants import Kept
+from area.connections.grants import StoredTokens
 from area.connections.vault import Ref
 from area.engine import access
 from area.engine.access import Bearer, Tokens
@@ -80,7 +80,7 @@ async def test_a_token_is_refreshed_before_it_ends_and_rotates(ann, server, stat
         pool = await state.database.pool()
         await pool.execute("update connection_states set refresh_at = now()")
         await pool.execute("select pg_notify('connection_changed', $1)", f"{ann.id}:vendor")
-        await until(lambda: not running.cache.tokens._kept)  # it has heard of it
+        await until(lambda: not running.cache.tokens._stored)  # it has heard of it
         for number in range(3):
             await offer(state, area, {"title": str(number)})
         await until(lambda: settled(state))
@@ -258,7 +258,7 @@ async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
         await server.set(slow=0)
         assert (await ann.get("/api/auth/vendor/callback", params=back)).status == 200
         async with state.database.sessions() as session:
-            linked = await grants.kept(session, state.keyring, service, Ref(ann.id, service.slug))
+            linked = await grants.stored(session, state.keyring, service, Ref(ann.id, service.slug))
         stored = await task
     assert stored.access == linked.access
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
@@ -301,7 +301,7 @@ class Stub:
     """Tokens as a `Bearer` finds them."""
 
     def __init__(self, granted_at):
-        self.kept = Kept(
+        self.kept = StoredTokens(
             SecretStr("old"), SecretStr("refresh"), None, None, granted_at, now(), status="works", last_error=None
         )
         self.renewals = []

@@ -50,14 +50,14 @@ async def callback(
     page, refusal = browser.wants_page(request), Refusal(error, error_description)
     identity = await consent.identity_of(request, state)
     try:
-        way = consent.way(state, client, state_token)
-        if way.purpose == "connect":
+        trip = consent.read_state(state, client, state_token)
+        if trip.purpose == "connect":
             if identity is None:
                 raise Unauthenticated
-            view, came = await consent.finish_connecting(state, session, identity, way, code=code, refusal=refusal)
-            return browser.to(came.next, said=Sentence("%(name)s connected.", name=view.name)) if page else view
-        token, user, came = await consent.finish_log_in(
-            state, session, way,
+            view, finished = await consent.finish_connecting(state, session, identity, trip, code=code, refusal=refusal)
+            return browser.to(finished.next, said=Sentence("%(name)s connected.", name=view.name)) if page else view
+        token, user, finished = await consent.finish_log_in(
+            state, session, trip,
             code=code, refusal=refusal, secret=request.cookies.get(consent.COOKIE, ""),
             identity=identity, visitor=visitor,
         )  # fmt: skip
@@ -77,7 +77,7 @@ async def callback(
         if page:
             return browser.to(failure.next if isinstance(failure, NotDone) else "/", said=problem.message)
         raise problem from None
-    answer = browser.to(came.next) if page else response
+    answer = browser.to(finished.next) if page else response
     answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
     if token:
         set_cookie(answer, request, state, token)

@@ -1,7 +1,7 @@
 """The OAuth2 round trip through a vendor's consent page. `state` is signed, bound to the browser session, and valid
 once for ten minutes.
 
-Vendors redirect everyone to one URL, so the state says what the trip is for. `set_out` and `come_back` need their own
+Vendors redirect everyone to one URL, so the state says what the trip is for. `begin` and `finish` need their own
 transactions: a state is used up even if the request fails later.
 """
 
@@ -32,7 +32,7 @@ LOST = Gone("This was already used, has expired, or was started in another brows
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RoundTrip:
     """The purpose of a round trip, and its service."""
 
     purpose: Purpose
@@ -41,7 +41,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class FinishedTrip:
     """The stored data of a completed round trip."""
 
     user_id: int | None
@@ -53,7 +53,7 @@ class Came:
     nonce: str = ""
 
 
-async def set_out(
+async def begin(
     session: AsyncSession,
     keyring: Keyring,
     purpose: Purpose,
@@ -112,7 +112,7 @@ async def set_out(
     )
 
 
-def way(keyring: Keyring, state: str, redirect_uri: str) -> Way:
+def read_state(keyring: Keyring, state: str, redirect_uri: str) -> RoundTrip:
     """The purpose of the state in a callback.
 
     Raises `Invalid` if it wasn't made for this URL, `Gone` if it has expired.
@@ -123,17 +123,17 @@ def way(keyring: Keyring, state: str, redirect_uri: str) -> Way:
         raise Gone(LOST) from None
     except BadSignature:
         raise Invalid.field("state", LOST) from None
-    return Way("connect" if purpose == "connect" else "log_in", slug, nonce)
+    return RoundTrip("connect" if purpose == "connect" else "log_in", slug, nonce)
 
 
-async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to: str) -> Came:
+async def finish(session: AsyncSession, keyring: Keyring, trip: RoundTrip, bound_to: str) -> FinishedTrip:
     """The stored data of a round trip; works once. Raises `Gone` if it has expired or belongs to another browser."""
-    number = hash_token(way.nonce)
+    number = hash_token(trip.nonce)
     mine = (
         Consent.state_hash == number,
         Consent.bound_to == hash_token(bound_to),
-        Consent.purpose == way.purpose,
-        Consent.service == way.slug,
+        Consent.purpose == trip.purpose,
+        Consent.service == trip.slug,
         Consent.expires_at > func.now(),
     )
     row = (await session.execute(delete(Consent).where(*mine).returning(Consent.user_id, Consent.kept))).one_or_none()
@@ -143,7 +143,7 @@ async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to:
         data = orjson.loads(keyring.decrypt(row.kept, contexts.consent(number)))
     except Undecryptable:
         raise Gone(LOST) from None
-    return Came(
+    return FinishedTrip(
         user_id=row.user_id,
         verifier=SecretStr(data["verifier"]),
         scopes=tuple(data["scopes"]),

@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTokens:
     """A connection's tokens. `since` changes whenever they do; `status` is `works` or `expired`."""
 
     access: SecretStr
@@ -150,7 +150,7 @@ async def authorize(
     """The URL of the vendor's consent page, which redirects the user to `redirect_uri`."""
     name = vault.name_of(name)
     connector, auth = connectable(registry, slug)
-    return await consent.set_out(
+    return await consent.begin(
         session,
         keyring,
         "connect",
@@ -276,6 +276,18 @@ def refresh_moment(grant: Grant, moment: datetime) -> tuple[datetime | None, dat
     return moment + timedelta(seconds=grant.lifetime), moment + timedelta(seconds=grant.lifetime - early)
 
 
+def seal(keyring: Keyring, ref: Ref, grant: Grant | StoredTokens) -> tuple[str, str | None]:
+    """The access and the refresh token, encrypted as they are stored."""
+    refresh = keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")) if grant.refresh else None
+    return keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")), refresh
+
+
+def unseal(keyring: Keyring, ref: Ref, access: str, refresh: str | None) -> tuple[SecretStr, SecretStr | None]:
+    """The stored access and refresh token, decrypted. Raises `Undecryptable`."""
+    opened = SecretStr(keyring.decrypt(access, ref.context("oauth_token")))
+    return opened, SecretStr(keyring.decrypt(refresh, ref.context("refresh_token"))) if refresh else None
+
+
 async def keep(
     session: AsyncSession,
     keyring: Keyring,
@@ -294,10 +306,10 @@ async def keep(
     grant = linked.grant
     expires, refresh_at = refresh_moment(grant, now())
     ref = Ref(user_id, slug, await vault.reserve(session, user_id, row.id, name))
+    access, refresh = seal(keyring, ref, grant)
     tokens: dict[str, Any] = {
-        "oauth_token": keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
-        "refresh_token": grant.refresh
-        and keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")),
+        "oauth_token": access,
+        "refresh_token": refresh,
         "token_expires_at": expires,
     }
     state: dict[str, Any] = {
@@ -321,7 +333,7 @@ async def keep(
     return await connections.view(session, registry, user_id, slug, name=name)
 
 
-async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, ref: Ref) -> Kept | None:
+async def stored(session: AsyncSession, keyring: Keyring, connector: Connector, ref: Ref) -> StoredTokens | None:
     """The tokens of a connection. None if there are none, or they can't be decrypted."""
     row = (
         await session.execute(
@@ -350,14 +362,13 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
     if row is None or row.oauth_token is None:
         return None
     try:
-        access = keyring.decrypt(row.oauth_token, ref.context("oauth_token"))
-        refresh = row.refresh_token and keyring.decrypt(row.refresh_token, ref.context("refresh_token"))
+        access, refresh = unseal(keyring, ref, row.oauth_token, row.refresh_token)
     except Undecryptable as error:
         log.error("grant.unreadable", user=ref.user_id, service=ref.slug, error=str(error))  # noqa: TRY400
         return None
-    return Kept(
-        access=SecretStr(access),
-        refresh=SecretStr(refresh) if refresh else None,
+    return StoredTokens(
+        access=access,
+        refresh=refresh,
         expires_at=row.token_expires_at,
         refresh_at=row.refresh_at,
         granted_at=row.granted_at,
@@ -367,13 +378,13 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
     )
 
 
-async def revoke(client: Client, auth: OAuth2, keys: Keys | None, tokens: Kept | Grant) -> None:
+async def revoke(client: Client, auth: OAuth2, keys: Keys | None, tokens: StoredTokens | Grant) -> None:
     """Revoke the tokens at the vendor, if it supports that. Raises `GrantFailed`, `TimeoutError`."""
     if keys is None or auth.revoke_url is None:
         return
     async with asyncio.timeout(REVOKE_WITHIN):
         if auth.quirks.revoke_auth == "token":  # must be a valid token; revoking it also revokes the refresh token
-            if tokens.refresh and isinstance(tokens, Kept) and tokens.over:
+            if tokens.refresh and isinstance(tokens, StoredTokens) and tokens.over:
                 tokens = await oauth2.refresh(client, auth.server, keys, tokens.refresh)
         elif tokens.refresh:
             await oauth2.revoke(client, auth.server, keys, tokens.refresh, "refresh_token")

@@ -13,7 +13,7 @@ from typing_extensions import override
 from area import accounts, connections
 from area.accounts import Identity, UserView, attempts, places, providers, sessions
 from area.connections import ConnectionView, Tested, consent, grants, registrations, vault
-from area.connections.consent import Came, Way
+from area.connections.consent import FinishedTrip, RoundTrip
 from area.connections.vault import Ref
 from area.doors import login
 from area.doors.deps import Visitor, token_of
@@ -50,9 +50,9 @@ class Refusal:
         return words if len(words) <= LONGEST_REFUSAL else f"{words[:LONGEST_REFUSAL]}…"
 
 
-def way(state: State, client: str, token: str) -> Way:
+def read_state(state: State, client: str, token: str) -> RoundTrip:
     """The purpose of a callback at this client's redirect URI. Raises `Invalid`, `Gone`."""
-    return consent.way(state.keyring, token, registrations.redirect_uri(state.settings, client))
+    return consent.read_state(state.keyring, token, registrations.redirect_uri(state.settings, client))
 
 
 def _here(state: State, connector: Connector) -> str:
@@ -68,26 +68,26 @@ def bound_to(identity: Identity) -> str:
 
 
 async def finish_connecting(
-    state: State, session: AsyncSession, identity: Identity, way: Way, *, code: str, refusal: Refusal
-) -> tuple[ConnectionView, Came]:
+    state: State, session: AsyncSession, identity: Identity, trip: RoundTrip, *, code: str, refusal: Refusal
+) -> tuple[ConnectionView, FinishedTrip]:
     """Complete a connection: exchange the code and store the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
-    connector, auth = grants.connectable(state.registry, way.slug)
+    connector, auth = grants.connectable(state.registry, trip.slug)
     keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
-        came = await consent.come_back(using, state.keyring, way, bound_to(identity))
-    _agreed(connector.name, code, refusal, came)
+        finished = await consent.finish(using, state.keyring, trip, bound_to(identity))
+    _agreed(connector.name, code, refusal, finished)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
-            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(),
-            asked=came.scopes, nonce=came.nonce,
+            code=code, redirect_uri=_here(state, connector), verifier=finished.verifier.get_secret_value(),
+            asked=finished.scopes, nonce=finished.nonce,
         )  # fmt: skip
         view = await grants.keep(
-            session, state.keyring, state.registry, identity.user.id, way.slug, linked, name=came.connection
+            session, state.keyring, state.registry, identity.user.id, trip.slug, linked, name=finished.connection
         )
     except Problem as problem:
-        raise NotDone(problem, came.next) from problem
-    return view, came
+        raise NotDone(problem, finished.next) from problem
+    return view, finished
 
 
 async def connect_client(
@@ -148,7 +148,7 @@ async def log_in_address(
 ) -> str:
     """The URL of a provider's page. With `identity`, to link the provider to that account; without, to log in."""
     connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
-    return await consent.set_out(
+    return await consent.begin(
         session,
         state.keyring,
         "log_in",
@@ -168,48 +168,48 @@ async def log_in_address(
 async def finish_log_in(
     state: State,
     session: AsyncSession,
-    way: Way,
+    trip: RoundTrip,
     *,
     code: str,
     refusal: Refusal,
     secret: str,
     identity: Identity | None,
     visitor: Visitor,
-) -> tuple[str, UserView, Came]:
+) -> tuple[str, UserView, FinishedTrip]:
     """Complete a log-in: the new session's token (none if already signed in), and its user.
 
     Raises `NotDone`, `NotFound`, `Gone`, `Conflict`, and `SecondFactorNext` for an account with a second factor.
     """
     address = visitor.address
-    connector, auth = await providers.provider(state.client, state.registry, state.settings, way.slug)
+    connector, auth = await providers.provider(state.client, state.registry, state.settings, trip.slug)
     keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
-        came = await consent.come_back(using, state.keyring, way, secret)
-    _agreed(registrations.vendor_of(connector), code, refusal, came)
+        finished = await consent.finish(using, state.keyring, trip, secret)
+    _agreed(registrations.vendor_of(connector), code, refusal, finished)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
-            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(),
-            asked=came.scopes, nonce=came.nonce,
+            code=code, redirect_uri=_here(state, connector), verifier=finished.verifier.get_secret_value(),
+            asked=finished.scopes, nonce=finished.nonce,
         )  # fmt: skip
-        if came.user_id is not None:
-            if identity is None or identity.kind != "session" or identity.user.id != came.user_id:
+        if finished.user_id is not None:
+            if identity is None or identity.kind != "session" or identity.user.id != finished.user_id:
                 raise Forbidden("You signed out or switched accounts in the meantime. Start again.")
-            await providers.attach(session, came.user_id, connector, linked.account, address)
-            return "", await accounts.user(session, came.user_id), came
+            await providers.attach(session, finished.user_id, connector, linked.account, address)
+            return "", await accounts.user(session, finished.user_id), finished
         async with state.database.transaction() as counting:
             if await providers.known(counting, connector, linked.account) is None:
                 await attempts.limit_registrations(counting, state.settings, address)
-        invitation = came.invitation.get_secret_value() if came.invitation else None
+        invitation = finished.invitation.get_secret_value() if finished.invitation else None
         user = await providers.arrive(
             session, state.settings, connector, linked.account, invitation=invitation, address=address
         )
         token = await login.let_in(state, session, user, visitor, provider=connector.slug)
     except SecondFactorRequired as problem:
-        raise SecondFactorNext(problem, came.next) from problem
+        raise SecondFactorNext(problem, finished.next) from problem
     except Problem as problem:
-        raise NotDone(problem, came.next) from problem
-    return token, user, came
+        raise NotDone(problem, finished.next) from problem
+    return token, user, finished
 
 
 async def identity_of(request: Request, state: State) -> Identity | None:
@@ -242,21 +242,23 @@ class SecondFactorNext(Exception):
         self.next = next
 
 
-def _agreed(name: str, code: str, refusal: Refusal, came: Came) -> None:
+def _agreed(name: str, code: str, refusal: Refusal, finished: FinishedTrip) -> None:
     if refusal.error == "access_denied":
-        raise NotDone(Forbidden("You didn't give AREA access to %(name)s. Nothing has changed.", name=name), came.next)
+        raise NotDone(
+            Forbidden("You didn't give AREA access to %(name)s. Nothing has changed.", name=name), finished.next
+        )
     if not refusal.error and code:
         return
     log.warning("consent.refused", name=name, error=refusal.error, description=refusal.description[:LONGEST_REFUSAL])
     if not refusal.error:
-        raise NotDone(Invalid("%(name)s sent neither a code nor an error. Try again.", name=name), came.next)
+        raise NotDone(Invalid("%(name)s sent neither a code nor an error. Try again.", name=name), finished.next)
     raise NotDone(
         Invalid(
             "%(name)s denied AREA access: %(error)s. Try again; if it keeps happening, tell an administrator.",
             name=name,
             error=str(refusal).rstrip("."),
         ),
-        came.next,
+        finished.next,
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 
 from area.connections import grants, registrations
-from area.connections.grants import Kept
+from area.connections.grants import StoredTokens
 from area.connections.vault import Ref
 from area.db.away import asking, patiently
 from area.db.types import naive_utc
@@ -87,8 +87,8 @@ class Tokens:
         self._state = state
         self.apps = AppTokens(state)
         self.granted = GrantedTokens(state)
-        self._kept: Remembered[Ref, Kept] = Remembered(LARGEST, TTL)
-        self._renewing: dict[Ref, asyncio.Task[Kept]] = {}
+        self._stored: Remembered[Ref, StoredTokens] = Remembered(LARGEST, TTL)
+        self._renewing: dict[Ref, asyncio.Task[StoredTokens]] = {}
         self._resting: dict[Ref, tuple[float, str]] = {}
         self._unauthorized: dict[str, Http] = {}
 
@@ -99,20 +99,20 @@ class Tokens:
             client = self._unauthorized[service.slug] = service.http(self._state.client)
         return client
 
-    async def current(self, ref: Ref, service: Service) -> Kept | None:
+    async def current(self, ref: Ref, service: Service) -> StoredTokens | None:
         """The connection's tokens; None if there are none."""
-        return self._kept.get(ref) or await self._read(ref, service)
+        return self._stored.get(ref) or await self._read(ref, service)
 
-    async def good(self, ref: Ref, service: Service) -> Kept:
+    async def good(self, ref: Ref, service: Service) -> StoredTokens:
         """Tokens that are valid as far as AREA knows, refreshed if due. Raises `AuthExpired` or `Retry`."""
-        grant = await self.current(ref, service)
-        if grant is None:
+        tokens = await self.current(ref, service)
+        if tokens is None:
             raise AuthExpired(Sentence("Connect %(name)s first.", name=service.name))
-        if (grant.refresh_at and grant.refresh_at <= now()) or grant.over:
-            return await self.renewed(ref, service, grant.access.get_secret_value(), needed=grant.over)
-        return grant
+        if (tokens.refresh_at and tokens.refresh_at <= now()) or tokens.over:
+            return await self.renewed(ref, service, tokens.access.get_secret_value(), needed=tokens.over)
+        return tokens
 
-    async def renewed(self, ref: Ref, service: Service, stale: str, *, needed: bool = True) -> Kept:
+    async def renewed(self, ref: Ref, service: Service, stale: str, *, needed: bool = True) -> StoredTokens:
         """Tokens other than `stale`. Unless `needed`, the old ones if a refresh isn't possible right now.
 
         Raises `AuthExpired` when the vendor refuses, `Retry` when it can't be asked.
@@ -120,35 +120,35 @@ class Tokens:
         key = ref
         rest = self._resting.get(key)
         if rest and rest[0] > time.monotonic():
-            grant = await self.current(ref, service)
-            if grant is not None and (grant.access.get_secret_value() != stale or not needed):
-                return grant
+            tokens = await self.current(ref, service)
+            if tokens is not None and (tokens.access.get_secret_value() != stale or not needed):
+                return tokens
             raise Retry(rest[1], timedelta(seconds=REST))
         task = self._renewing.get(key)
         if task is None:
             task = asyncio.create_task(self._renew(ref, service, stale, needed=needed), name="refresh")
             self._renewing[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
-        grant = await asyncio.shield(task)
+        tokens = await asyncio.shield(task)
         if (
-            needed and grant.access.get_secret_value() == stale
+            needed and tokens.access.get_secret_value() == stale
         ):  # the task was started by a caller that accepts the old ones
             raise Retry(
                 Sentence("Access to %(name)s couldn't be renewed right now.", name=service.name),
                 timedelta(seconds=REST),
             )
-        return grant
+        return tokens
 
     def forget(self, ref: Ref) -> None:
         """The connection changed: forget its tokens."""
         self.granted.forget(ref)
-        self._kept.forget(ref)
+        self._stored.forget(ref)
         self._resting.pop(ref, None)
 
     def forget_all(self) -> None:
         """Forget all tokens."""
         self.granted.forget_all()
-        self._kept.clear()
+        self._stored.clear()
         self._resting.clear()
 
     async def finish(self, seconds: float) -> None:
@@ -156,37 +156,37 @@ class Tokens:
         if self._renewing:
             await asyncio.wait(list(self._renewing.values()), timeout=seconds)
 
-    def _done(self, key: Ref, task: asyncio.Task[Kept]) -> None:
+    def _done(self, key: Ref, task: asyncio.Task[StoredTokens]) -> None:
         if self._renewing.get(key) is task:
             del self._renewing[key]
         if not task.cancelled():
             task.exception()  # those who await it get the error; if nobody does, ignore it
 
-    async def _read(self, ref: Ref, service: Service) -> Kept | None:
-        with self._kept.loading([ref]) as keep:
+    async def _read(self, ref: Ref, service: Service) -> StoredTokens | None:
+        with self._stored.loading([ref]) as keep:
             with asking():
                 async with self._state.database.sessions() as session:
-                    grant = await grants.kept(session, self._state.keyring, service, ref)
-            if grant is None:
-                self._kept.forget(ref)
+                    tokens = await grants.stored(session, self._state.keyring, service, ref)
+            if tokens is None:
+                self._stored.forget(ref)
             else:
-                keep(ref, grant)
-        return grant
+                keep(ref, tokens)
+        return tokens
 
-    async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> Kept:
+    async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> StoredTokens:
         """Claim the refresh and do it, or wait for the process that claimed it."""
         pool = await self._state.database.pool()
         end = time.monotonic() + WAIT
         while True:
-            grant = self._usable(await self._read(ref, service), service)
-            if grant.access.get_secret_value() != stale:
-                return grant
+            tokens = self._usable(await self._read(ref, service), service)
+            if tokens.access.get_secret_value() != stale:
+                return tokens
             with asking():
                 lease = await pool.fetchval(CLAIM, ref.user_id, service.name, ref.number, LEASE)
             if lease is not None:
                 break
-            if not needed and not grant.over:
-                return grant
+            if not needed and not tokens.over:
+                return tokens
             if time.monotonic() > end:
                 raise Retry(
                     Sentence(
@@ -196,33 +196,35 @@ class Tokens:
             await asyncio.sleep(LOOK_AGAIN)
         try:
             # read again under the lease: another process may have stored new tokens just before
-            grant = self._usable(await self._read(ref, service), service)
-            if grant.access.get_secret_value() != stale:
-                return grant
-            return await self._refresh(ref, service, grant, lease, needed=needed)
+            tokens = self._usable(await self._read(ref, service), service)
+            if tokens.access.get_secret_value() != stale:
+                return tokens
+            return await self._refresh(ref, service, tokens, lease, needed=needed)
         finally:
             with contextlib.suppress(Exception):  # the lease expires anyway
                 await pool.execute(RELEASE, ref.user_id, service.name, ref.number, lease)
 
-    def _usable(self, kept: Kept | None, service: Service) -> Kept:
-        if kept is None:
+    def _usable(self, tokens: StoredTokens | None, service: Service) -> StoredTokens:
+        if tokens is None:
             raise AuthExpired(Sentence("Connect %(name)s first.", name=service.name))
-        if kept.status == "expired":
-            raise AuthExpired(kept.last_error or Sentence("Reconnect %(name)s.", name=service.name))
-        return kept
+        if tokens.status == "expired":
+            raise AuthExpired(tokens.last_error or Sentence("Reconnect %(name)s.", name=service.name))
+        return tokens
 
-    async def _refresh(self, ref: Ref, service: Service, kept: Kept, lease: datetime, *, needed: bool) -> Kept:
+    async def _refresh(
+        self, ref: Ref, service: Service, tokens: StoredTokens, lease: datetime, *, needed: bool
+    ) -> StoredTokens:
         auth = service.auth
         assert isinstance(auth, OAuth2)  # noqa: S101 - only these have tokens
-        if kept.refresh is None:
+        if tokens.refresh is None:
             return await self._lost(
-                ref, service, kept, Sentence("Access to %(name)s has ended. Reconnect it.", name=service.name)
+                ref, service, tokens, Sentence("Access to %(name)s has ended. Reconnect it.", name=service.name)
             )
         keys = registrations.keys_of(service, self._state.settings)
         try:
             if keys is None:
                 raise GrantFailed(Sentence("This server has no client id for it any more. Tell an administrator."))
-            grant = await oauth2.refresh(self._state.client, auth.server, keys, kept.refresh)
+            grant = await oauth2.refresh(self._state.client, auth.server, keys, tokens.refresh)
         except GrantFailed as error:
             log.warning("token.not_refreshed", user=ref.user_id, service=service.slug, error=str(error))
             if error.refused:
@@ -231,21 +233,19 @@ class Tokens:
                     name=service.name,
                     kind=error.code,
                 )
-                return await self._lost(ref, service, kept, sentence)
+                return await self._lost(ref, service, tokens, sentence)
             sentence = Sentence("Access to %(name)s couldn't be renewed: %(error)s", name=service.name, error=error)
             self._resting[ref] = (time.monotonic() + REST, sentence)
-            if not needed and not kept.over:
-                return kept
+            if not needed and not tokens.over:
+                return tokens
             raise Retry(sentence) from None
         return await self._store(ref, service, auth, grant, lease)
 
-    async def _store(self, ref: Ref, service: Service, auth: OAuth2, grant: Grant, lease: datetime) -> Kept:
+    async def _store(self, ref: Ref, service: Service, auth: OAuth2, grant: Grant, lease: datetime) -> StoredTokens:
         """Commit the new tokens, however long the database is away: the old ones are worthless now."""
-        keyring = self._state.keyring
         expires, refresh_at = grants.refresh_moment(grant, now())
         values: list[Any] = [
-            keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
-            grant.refresh and keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")),
+            *grants.seal(self._state.keyring, ref, grant),
             expires and naive_utc(expires),
             refresh_at,
             " ".join(grant.scopes) if grant.scopes else None,
@@ -262,13 +262,13 @@ class Tokens:
             await patiently(lambda: pool.execute(UNUSED, ref.user_id, service.name, ref.number, *values[:3]))
         return self._usable(fetched, service)
 
-    async def _lost(self, ref: Ref, service: Service, kept: Kept, said: str) -> Kept:
+    async def _lost(self, ref: Ref, service: Service, tokens: StoredTokens, said: str) -> StoredTokens:
         """Only the user can fix this: mark the connection, pause what needs it, notify once."""
         platform = UserPlatform(self._state, ref.user_id, 0)
-        await patiently(lambda: platform.connection_expired(ref, said, kept.since))
-        grant = await self._read(ref, service)
-        if grant is not None and grant.since > kept.since:
-            return self._usable(grant, service)  # connected again just now
+        await patiently(lambda: platform.connection_expired(ref, said, tokens.since))
+        current = await self._read(ref, service)
+        if current is not None and current.since > tokens.since:
+            return self._usable(current, service)  # connected again just now
         raise AuthExpired(said)
 
 
@@ -291,12 +291,12 @@ class Bearer:
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
         """A token other than the refused one; None if the status may mean something else than an expired token."""
-        grant = await self._tokens.current(self._ref, self._service)
-        if status == 401 and grant is not None and grant.refresh is None and not grant.over:
+        tokens = await self._tokens.current(self._ref, self._service)
+        if status == 401 and tokens is not None and tokens.refresh is None and not tokens.over:
             return None  # the engine finds out what it means
         # others may mean something else: blame the token only if it is not new
         if status != 401 and (
-            grant is None or grant.refresh is None or (grant.granted_at and grant.granted_at > now() - YOUNG)
+            tokens is None or tokens.refresh is None or (tokens.granted_at and tokens.granted_at > now() - YOUNG)
         ):
             return None
         (stale,) = refused.secrets
@@ -306,9 +306,9 @@ class Bearer:
         """By the status, or by the body of a 200."""
         return self._auth.refuses(response)
 
-    def _access(self, kept: Kept) -> Access:
+    def _access(self, tokens: StoredTokens) -> Access:
         keys = registrations.keys_of(self._service, self._state.settings)
-        return self._auth.access(keys.id if keys else "", kept.access)
+        return self._auth.access(keys.id if keys else "", tokens.access)
 
 
 def http(state: State, tokens: Tokens, service: Service, ref: Ref | None, credential: Any) -> Http:

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from area.areas import triggers
 from area.connections import grants, registrations
-from area.connections.grants import Kept
+from area.connections.grants import StoredTokens
 from area.connections.vault import Ref
 from area.db import contexts
 from area.db.away import is_away
@@ -283,11 +283,11 @@ class Cleanups:
         state, auth = self._state, service.auth
         error = Permanent(Sentence("A deleted connection can't use AREA itself."))
         if isinstance(auth, OAuth2):
-            left_grant = self._tokens(ref, left["oauth_token"], left["refresh_token"], left["token_expires_at"])
+            tokens = self._tokens(ref, left["oauth_token"], left["refresh_token"], left["token_expires_at"])
             keys = registrations.keys_of(service, state.settings)
-            if left_grant.over and left_grant.refresh and keys:
-                left_grant = await self._refresh(pool, left["id"], ref, auth, keys, left_grant)
-            authority = Fixed(auth.access(keys.id if keys else "", left_grant.access))
+            if tokens.over and tokens.refresh and keys:
+                tokens = await self._refresh(pool, left["id"], ref, auth, keys, tokens)
+            authority = Fixed(auth.access(keys.id if keys else "", tokens.access))
             http = service.http(state.client, authority, AppBearer(self._cache.tokens.apps, service, auth))
             credential = None
         else:
@@ -303,24 +303,23 @@ class Cleanups:
         context.state = memory
         return context
 
-    async def _refresh(self, pool: Any, row: int, ref: Ref, auth: OAuth2, keys: Keys, kept: Kept) -> Kept:
+    async def _refresh(
+        self, pool: Any, row: int, ref: Ref, auth: OAuth2, keys: Keys, old: StoredTokens
+    ) -> StoredTokens:
         """New tokens, stored at once: the old ones may be worthless now."""
-        assert kept.refresh is not None  # noqa: S101 - the caller checks
-        grant = await oauth2.refresh(self._state.client, auth.server, keys, kept.refresh)
+        assert old.refresh is not None  # noqa: S101 - the caller checks
+        grant = await oauth2.refresh(self._state.client, auth.server, keys, old.refresh)
         expires, _ = grants.refresh_moment(grant, now())
-        refresh = grant.refresh or kept.refresh
-        encrypt = self._state.keyring.encrypt
-        sealed = (
-            encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
-            encrypt(refresh.get_secret_value(), ref.context("refresh_token")),
-        )
+        tokens = _stored(grant.access, grant.refresh or old.refresh, expires)
+        sealed = grants.seal(self._state.keyring, ref, tokens)
         await pool.execute(REFRESHED, row, *sealed, expires and naive_utc(expires))
-        return Kept(grant.access, refresh, expires, None, None, now(), "works", None)
+        return tokens
 
-    def _tokens(self, ref: Ref, token: str | None, refresh: str | None, expires_at: datetime | None) -> Kept:
+    def _tokens(self, ref: Ref, access: str | None, refresh: str | None, expires_at: datetime | None) -> StoredTokens:
         """Decrypted tokens. Raises `Undecryptable`."""
-        decrypt = self._state.keyring.decrypt
-        access_token = SecretStr(decrypt(token or "", ref.context("oauth_token")))
-        refresh_token = SecretStr(decrypt(refresh, ref.context("refresh_token"))) if refresh else None
-        expires = expires_at.replace(tzinfo=UTC) if expires_at else None
-        return Kept(access_token, refresh_token, expires, None, None, now(), "works", None)
+        tokens = grants.unseal(self._state.keyring, ref, access or "", refresh)
+        return _stored(*tokens, expires_at.replace(tzinfo=UTC) if expires_at else None)
+
+
+def _stored(access: SecretStr, refresh: SecretStr | None, expires: datetime | None) -> StoredTokens:
+    return StoredTokens(access, refresh, expires, None, None, now(), "works", None)

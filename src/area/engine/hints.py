@@ -94,7 +94,7 @@ _asking: WeakValueDictionary[tuple[str, int | None, int], asyncio.Lock] = WeakVa
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HintAddress:
     """The source that an address belongs to. `watched`: an AREA needs the source."""
 
     source: int
@@ -107,7 +107,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredHint:
     """The stored hint of a source: its address, and the subscription at the vendor."""
 
     token: str
@@ -207,7 +207,7 @@ async def end(state: State, context: Context, action: Action, params: Any, sourc
         await pool.execute(ENDED, source)
 
 
-async def of_token(state: State, token_hash: str) -> Found | None:
+async def of_token(state: State, token_hash: str) -> HintAddress | None:
     """The source of an address; None if there is none."""
     pool = await state.database.pool()
     row = await pool.fetchrow(BY_ADDRESS, token_hash)
@@ -218,7 +218,7 @@ async def of_token(state: State, token_hash: str) -> Found | None:
     if not action or action.hint is None or action.hint.verify is None:
         return None  # no longer in the code, or without an address of its own
     secret = state.keyring.decrypt(row["secret"], contexts.hint(row["id"], "secret"))
-    return Found(row["id"], action.service, action.hint, action.hint.verify, secret, row["watched"], row["heard"])
+    return HintAddress(row["id"], action.service, action.hint, action.hint.verify, secret, row["watched"], row["heard"])
 
 
 async def record_news(state: State, source: int) -> None:
@@ -258,9 +258,9 @@ def _published(action: Action) -> bool:
     return _shares(action) and inbound is not None and inbound.topic
 
 
-def _one_by_one(action: Action, kept: Kept) -> AbstractAsyncContextManager[None]:
+def _one_by_one(action: Action, hint: StoredHint) -> AbstractAsyncContextManager[None]:
     """Serialize a user's polls that share a subscription, so that each finds the one before's."""
-    key = (action.service.slug, kept.user_id, kept.connection)
+    key = (action.service.slug, hint.user_id, hint.connection)
     return _asking.setdefault(key, asyncio.Lock()) if _shares(action) else nullcontext()
 
 
@@ -290,7 +290,7 @@ async def _ended(pool: asyncpg.Pool, action: Action, source: int, subscription: 
         await pool.execute(ENDED, source)
 
 
-async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
+async def _read(pool: asyncpg.Pool, state: State, source: int) -> StoredHint | None:
     """The stored hint; None if there is none or it can't be decrypted."""
     row = await pool.fetchrow(READ, source)
     if row is None:
@@ -302,7 +302,7 @@ async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
         log.exception("hint.undecryptable", source=source)
         await pool.execute(FORGET, source)
         return None
-    return Kept(
+    return StoredHint(
         token,
         secret,
         row["subscription"],
@@ -315,7 +315,7 @@ async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
     )
 
 
-async def _make(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
+async def _make(pool: asyncpg.Pool, state: State, source: int) -> StoredHint | None:
     """Create an address and a secret."""
     token, secret = new_token(), new_token()
     sealed = [

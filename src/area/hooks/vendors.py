@@ -130,7 +130,7 @@ class Vendors:
             encrypted = ENCRYPTIONS.issuperset(compression.codings(request.headers.get("content-encoding", "")))
             return await self._of_source(source, request, request if encrypted else plain(request, MAX_BODY, share))
 
-    async def _of_source(self, source: hints.Found, request: Request, clear: Request) -> Answer:
+    async def _of_source(self, source: hints.HintAddress, request: Request, clear: Request) -> Answer:
         try:
             reply = self._checked(source, request, clear)
         except Refused as error:
@@ -152,7 +152,7 @@ class Vendors:
         log.info("hint.nudged", service=source.service.slug, source=source.source, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
 
-    def _checked(self, source: hints.Found, request: Request, clear: Request) -> Reply | None:
+    def _checked(self, source: hints.HintAddress, request: Request, clear: Request) -> Reply | None:
         """The vendor's challenge response, if any, for a verified request. Raises `Refused`."""
         hint, verify = source.hint, source.verify
         secret = secret_of(self._state, source.service, client=True) if verify.uses_client_secret else source.secret
