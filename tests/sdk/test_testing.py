@@ -34,6 +34,7 @@ from area.sdk.testing import (
     Asked,
     Double,
     Watch,
+    act,
     connector,
     deliver,
     described,
@@ -383,3 +384,54 @@ async def test_it_is_quick_even_with_the_largest_document():
         for _ in range(20):
             await ctx.http.get("/me/messages", params={"$top": "10"})
         assert (time.process_time() - begun) / 20 < 0.1
+
+
+def attempting(idempotent: Any, method: str = "POST", **told: Any) -> Service:
+    """A service whose reaction sends what `told` makes of the context."""
+    shop = Service("shop", "Shop", "A shop for tests.", base_url="https://shop.example")
+
+    @shop.reaction("Order", idempotent=idempotent)
+    async def order(ctx: Context) -> None:
+        """Order."""
+        await ctx.http.call(method, "/orders", json={name: make(ctx) for name, make in told.items()})
+
+    return shop
+
+
+async def ordered(shop: Service, *again: Answer | None) -> list[Any]:
+    """What the double was asked by a reaction that is attempted again."""
+    async with Double(None, at="https://shop.example") as vendor, connector(shop, vendor) as ctx:
+        for method in ("POST", "PUT"):
+            vendor.on(method, "/orders", {"id": 1})
+            for answer in again:
+                vendor.again(method, "/orders", answer)
+        await act(ctx, shop.reactions["order"])
+        return [asked.json for asked in vendor.asked]
+
+
+@pytest.mark.parametrize(
+    ("shop", "again"),
+    [
+        (attempting("key", key=lambda ctx: ctx.idempotency_key), []),
+        (attempting("key", at=lambda ctx: f"{now():%Y-%m-%dT%H:%M:%S.%fZ}", id=lambda ctx: ctx.uuid()), []),
+        (attempting("same", "PUT", state=lambda ctx: "done"), []),
+        (attempting("same", state=lambda ctx: "done"), [None]),
+        (attempting("same", state=lambda ctx: "done"), [Answer(409, {"message": "There is one already"})]),
+    ],
+)
+async def test_a_second_attempt_is_made_and_leaves_no_trace(shop, again):
+    assert len(await ordered(shop, *again)) == 1
+
+
+@pytest.mark.parametrize(
+    ("shop", "problem"),
+    [
+        (attempting("key", text=lambda ctx: "x"), "two executions send the same"),
+        (attempting("key", number=lambda ctx: time.perf_counter_ns()), "is not what the first one sent"),
+        (attempting("same", "PUT", number=lambda ctx: time.perf_counter_ns()), "is not what the first one sent"),
+        (attempting("same", state=lambda ctx: "done"), "say with `Double.again`"),
+    ],
+)
+async def test_a_second_attempt_that_would_do_more_is_found(shop, problem):
+    with pytest.raises(AssertionError, match=problem):
+        await ordered(shop)

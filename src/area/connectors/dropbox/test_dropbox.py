@@ -8,7 +8,7 @@ import pytest
 
 from area.connectors.dropbox import service
 from area.sdk import Headers, Nothing, Permanent, Refused, Request, Retry, now
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 
 SAID = {"error_summary": "path/not_found/..", "error": {".tag": "path"}, "user_message": "The vendor says no"}
 FOLDER = {".tag": "folder", "id": "id:f", "name": "Photos", "path_lower": "/photos", "path_display": "/Photos"}
@@ -31,6 +31,18 @@ async def dropbox():
     async with Double(None, at=at, token="t0ken") as double:
         double.on("POST", "/files/list_folder/get_latest_cursor", {"cursor": "c0"})
         double.on("POST", "/files/list_revisions", {"is_deleted": False, "entries": [file("a")]})
+        for route in ("/files/upload", "/files/get_metadata", "/sharing/list_shared_links"):
+            double.again("POST", route)
+        conflict = {"error_summary": "path/conflict/folder/..", "error": {}}
+        double.again("POST", "/files/create_folder_v2", Answer(409, conflict))
+        double.on("POST", "/files/get_metadata", file("a"))
+        double.again("POST", "/files/move_v2", Answer(409, {"error_summary": "from_lookup/not_found/.."}))
+        double.again(
+            "POST",
+            "/sharing/create_shared_link_with_settings",
+            Answer(409, {"error_summary": "shared_link_already_exists/.."}),
+        )
+        double.on("POST", "/sharing/list_shared_links", {"links": [{"url": "https://dropbox.com/s/a"}]})
         yield double
 
 
@@ -93,7 +105,7 @@ async def test_reactions(ctx, dropbox, name, params, path, answer, body):
     dropbox.on("POST", path, answer)
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     await call()
     assert (dropbox.asked[-1].path, dropbox.asked[-1].json) == (path, body)
@@ -109,7 +121,7 @@ async def test_a_text_is_uploaded_with_an_ascii_header(ctx, dropbox, existing, m
     dropbox.on("POST", "/files/upload", file("é.txt"))
 
     async def call():
-        return await reaction.function(ctx, reaction.params(path="/é\x7f.txt", text="Grüße", existing=existing))
+        return await act(ctx, reaction, path="/é\x7f.txt", text="Grüße", existing=existing)
 
     assert (await call()).name == "é.txt"
     request = dropbox.asked[-1]
@@ -133,7 +145,7 @@ async def test_what_is_there_already_is_fine(ctx, dropbox):
         "POST", "/sharing/list_shared_links", {"links": [{"url": "https://www.dropbox.com/old"}], "has_more": False}
     )
     results = [
-        await reaction.function(ctx, reaction.params(path="/Photos"))
+        await act(ctx, reaction, path="/Photos")
         for reaction in (service.reactions["create_folder"], service.reactions["share_link"])
     ]
     assert (results[0].path, results[1].url) == ("/Photos", "https://www.dropbox.com/old")

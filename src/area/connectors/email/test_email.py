@@ -635,6 +635,9 @@ async def test_what_is_sent_arrives(post):
         html="<p>Ein ✓</p>",
     )
     result = await send_email.function(context(sending(post), key="execution-7"), params)
+    again = await send_email.function(context(sending(post), key="execution-7"), params)
+    assert again.message_id == result.message_id, "whoever gets both sees that they are one"
+    assert post.mails.pop().recipients == result.accepted
     assert result.accepted == ["ann@example.org", "bob@example.com", "carol@example.com", "dave@example.com"]
     assert result.refused == []
     (mail,) = post.mails
@@ -1039,8 +1042,10 @@ async def test_a_reply_joins_the_conversation(box, post):
         (False, ["jobs@example.com"]),
         (True, ["jobs@example.com", "carol@x.org", "dave@x.org"]),
     ):
-        result = await act(account, "reply_to_email", message_id="<1@x>", folder="Asked", text="Thanks", to_all=to_all)
+        reply = {"message_id": "<1@x>", "folder": "Asked", "text": "Thanks", "to_all": to_all}
+        result = await act(account, "reply_to_email", **reply)
         assert result.accepted == recipients
+        assert (await act(account, "reply_to_email", **reply)).message_id == result.message_id, "a second attempt"
         message = message_from_bytes(post.mails[-1].content, policy=policy.default)
         assert (message["To"], message["Subject"]) == ('"Acme, Inc. Jobs" <jobs@example.com>', "Re: Grüße")
         assert (message["In-Reply-To"], message["References"]) == ("<1@x>", "<0@x> <1@x>")

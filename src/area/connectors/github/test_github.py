@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from area.connectors.github import build, events, service
 from area.sdk import AuthExpired, Hook, Nothing, Permanent, Refused, Retry
-from area.sdk.testing import Answer, Double, Watch, connector, deliver, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, described, outcomes
 
 github = described("@octokit/openapi/generated/api.github.com.json")
 webhooks = described("@octokit/openapi-webhooks/generated/api.github.com.json")
@@ -26,6 +26,8 @@ HOOKS = {"/repos/{owner}/{repo}/hooks": "octocat/hello-world", "/orgs/{org}/hook
 @pytest_asyncio.fixture
 async def vendor():
     async with Double(github) as double:
+        double.again("POST", ISSUE + "/{issue_number}/labels")
+        double.again("POST", "/repos/{owner}/{repo}/pulls", Answer(422, {"message": "A pull request already exists"}))
         yield double
 
 
@@ -278,21 +280,21 @@ async def test_repositories_of_a_user(ctx, vendor):
 )  # fmt: skip
 async def test_a_reaction_sends_what_the_description_allows(ctx, vendor, name, params, method, route, body):
     reaction = service.reactions[name]
-    filled = reaction.params(**({} if name == "make_gist" else REPO), **params)
+    values = ({} if name == "make_gist" else REPO) | params
     if name == "run_workflow":
         vendor.on(method, route, Answer(200, vendor.example(method, route, 200)))
-    returned = await reaction.function(ctx, filled)
+    returned = await act(ctx, reaction, **values)
     assert isinstance(returned, reaction.returns) or (returned is None and reaction.returns is Nothing)
     assert (vendor.asked[-1].method, vendor.asked[-1].route) == (method, route)
     assert vendor.asked[-1].json == body
-    await outcomes(ctx, vendor, lambda: reaction.function(ctx, filled), garbage=reaction.returns is not Nothing)
+    await outcomes(ctx, vendor, lambda: act(ctx, reaction, **values), garbage=reaction.returns is not Nothing)
 
 
 async def test_a_403_of_too_many_requests_is_tried_again(ctx, vendor):
     reaction = service.reactions["star_repository"]
     vendor.fails(403, {"message": "You have exceeded a secondary rate limit."})
     with pytest.raises(Retry) as caught:
-        await reaction.function(ctx, reaction.params(**REPO))
+        await act(ctx, reaction, **REPO)
     assert caught.value.after.total_seconds() == 60
     vendor.works()
 

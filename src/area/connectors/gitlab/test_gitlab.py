@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from area.connectors.gitlab import service
 from area.sdk import Hook, Nothing, OAuth2, Permanent, Refused
-from area.sdk.testing import Answer, Double, Watch, connector, deliver, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, outcomes
 
 PROJECT = {"project": "octo/hello-world"}
 HOOK = Hook("https://area.example/hooks/token", "s3cret")
@@ -25,6 +25,9 @@ PIPELINE = {"id": 31, "status": "created", "ref": "main", "web_url": PAGE, "user
 @pytest_asyncio.fixture
 async def vendor():
     async with Double(None, "https://gitlab.com") as double:
+        double.again(
+            "POST", AT + "/merge_requests", Answer(409, {"message": ["Another open merge request already exists"]})
+        )
         yield double
 
 
@@ -182,12 +185,13 @@ async def test_todos(ctx, vendor):
 )  # fmt: skip
 async def test_a_reaction_sends_what_gitlab_documents(ctx, vendor, name, params, method, path, told, body):
     reaction = service.reactions[name]
-    filled = reaction.params(**PROJECT, **params)
     vendor.on(method, AT + path, told)
-    returned = await reaction.function(ctx, filled)
+    returned = await act(ctx, reaction, **PROJECT, **params)
     assert isinstance(returned, reaction.returns) or (returned is None and reaction.returns is Nothing)
     assert vendor.asked[-1].json == body
-    await outcomes(ctx, vendor, lambda: reaction.function(ctx, filled), garbage=reaction.returns is not Nothing)
+    await outcomes(
+        ctx, vendor, lambda: act(ctx, reaction, **PROJECT, **params), garbage=reaction.returns is not Nothing
+    )
 
 
 async def test_the_account_has_an_address_only_if_gitlab_says_so(ctx, vendor):

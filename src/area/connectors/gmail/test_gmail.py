@@ -32,6 +32,7 @@ def begins(monkeypatch):
 @pytest.fixture
 async def vendor():
     async with Double(gmail) as double:
+        double.again("POST", "/gmail/v1/users/{userId}/messages/{id}/modify")
         yield double
 
 

@@ -35,6 +35,7 @@ def begins(monkeypatch):
 @pytest.fixture
 async def vendor():
     async with Double(drive) as double:
+        double.again("POST", "/drive/v3/files/{fileId}/permissions")
         yield double
 
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from area.connectors.google_sheets import service
 from area.sdk import Permanent
-from area.sdk.testing import Double, Watch, act, connector, discovered, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
 
 ONE = "/v4/spreadsheets/{spreadsheetId}"
 VALUES = f"{ONE}/values/{{range}}"
@@ -91,6 +91,7 @@ async def test_a_sheet_is_added(ctx, vendor):
     assert await watch.ids() == ["7"]
     assert await watch.ids() == []
     vendor.on("POST", f"{ONE}:batchUpdate", {"replies": [{"addSheet": {"properties": {"sheetId": 8, "title": "C"}}}]})
+    vendor.again("GET", ONE, Answer(json={"sheets": [*result["sheets"], {"properties": {"sheetId": 8, "title": "C"}}]}))
     add = service.reactions["add_sheet"]
     assert (await act(ctx, add, spreadsheet="s1", title="C")).id == 8
     assert vendor.asked[-1].json == {"requests": [{"addSheet": {"properties": {"title": "C"}}}]}
@@ -123,6 +124,7 @@ async def test_rows_and_cells_are_written(ctx, vendor, rows):
     assert vendor.asked[-1].json == {"values": [[None, None, None, "done"]]}
     with pytest.raises(Permanent, match='No row has "8" in "ID"'):
         await act(ctx, change, **BOOK, key="ID", value="8", values={"State": "done"})
+    vendor.again("GET", VALUES, Answer(json={"values": [["ID", "State"], ["8", "done"]]}))
     await act(ctx, change, **BOOK, key="ID", value="8", values={"State": "done"}, add=True)
     assert vendor.asked[-1].json == {"values": [["8", None, None, "done"]]}
     with pytest.raises(ValidationError):

@@ -10,7 +10,7 @@ import pytest
 
 from area.connectors.home_assistant import ORDINARY, service
 from area.sdk import AuthExpired, Permanent, Retry
-from area.sdk.testing import Answer, Double, connector, outcomes
+from area.sdk.testing import Answer, Double, act, connector, outcomes
 
 Login = service.auth.model
 SERVER = "http://home.example:8123"
@@ -20,6 +20,8 @@ AT = "2026-11-23T09:00:00+00:00"
 @pytest.fixture
 async def vendor():
     async with Double(None, at=SERVER) as double:
+        for verb in ("turn_on", "turn_off"):
+            double.again("POST", f"/api/services/homeassistant/{verb}")
         yield double
 
 
@@ -154,7 +156,7 @@ async def test_reactions(ctx, vendor, name, params, path, body):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     await call()
     posted = next(asked for asked in vendor.asked if asked.method == "POST")
@@ -173,9 +175,9 @@ async def test_what_is_not_there_is_not_switched(ctx, vendor, name):
     ):
         vendor.on("GET", "/api/states/light.a", answer)
         with pytest.raises(error, match=said):
-            await reaction.function(ctx, reaction.params(entity="light.a"))
+            await act(ctx, reaction, entity="light.a")
     vendor.on("GET", "/api/states/light.a", state("light.a", "on"))  # is on already
-    await reaction.function(ctx, reaction.params(entity="light.a"))
+    await act(ctx, reaction, entity="light.a")
 
 
 FORECAST = {"weather.home": {"forecast": [{"temperature": 21.5}]}}
@@ -184,7 +186,7 @@ NEEDLESS = "Service does not support responses. Remove return_response from requ
 
 async def call(ctx, **params):
     reaction = service.reactions["call_service"]
-    return await reaction.function(ctx, reaction.params(**params))
+    return await act(ctx, reaction, **params)
 
 
 async def test_what_a_service_answers_is_returned(ctx, vendor):

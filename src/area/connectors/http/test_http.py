@@ -187,8 +187,10 @@ async def test_idempotency_key(ctx, peer):
     await send(ctx, url=peer.url(), headers="idempotency-key: mine")
     ctx.idempotency_key = ""
     await send(ctx, url=peer.url())
+    ctx.idempotency_key = "execution-7"
+    await send(ctx, url=peer.url())
     keys = [[v for n, v in headers.items() if n.lower() == "idempotency-key"] for _, _, headers, _ in peer.got]
-    assert keys == [["execution-7"], ["mine"], []]
+    assert keys == [["execution-7"], ["mine"], [], ["execution-7"]], "a second attempt has the same"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from area.connectors.jira import api, hints, service
 from area.sdk import Hook, Permanent, now
-from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, described, outcomes
 from area.sdk.testing.engine import delivery
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -95,6 +95,7 @@ def _begin(monkeypatch):
 @pytest.fixture
 async def vendor():
     async with Double(jira, at="https://api.atlassian.com/ex/jira/*") as double:
+        double.again("POST", "/rest/api/3/issue/{issueIdOrKey}/transitions")
         yield double
 
 
@@ -206,7 +207,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, answer, sent)
     reaction = service.reactions[name]
     vendor.on(method, route, answer)
     vendor.on("GET", f"{ISSUE}/transitions", {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]})
-    created = await reaction.function(ctx, reaction.params(**params))
+    created = await act(ctx, reaction, **params)
     assert (vendor.asked[-1].method, vendor.asked[-1].route, vendor.asked[-1].json) == (method, route, sent)
     assert getattr(created, "url", SITE).startswith(SITE)
     call = lambda: reaction.function(ctx, reaction.params(**params))  # noqa: E731
@@ -217,9 +218,9 @@ async def test_where_an_issue_can_be_moved_is_said(ctx, vendor):
     vendor.on("GET", f"{ISSUE}/transitions", {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]})
     reaction = service.reactions["transition_issue"]
     with pytest.raises(Permanent, match=r"ENG-1 can't change to \"Review\" from its current status\. Possible: Done"):
-        await reaction.function(ctx, reaction.params(site=SITE, issue="ENG-1", status="Review"))
+        await act(ctx, reaction, site=SITE, issue="ENG-1", status="Review")
     with pytest.raises(Permanent, match=r"no access to https://eve\.atlassian\.net\. Connect again"):
-        await reaction.function(ctx, reaction.params(site="https://eve.atlassian.net", issue="ENG-1", status="Done"))
+        await act(ctx, reaction, site="https://eve.atlassian.net", issue="ENG-1", status="Done")
 
 
 PEOPLE = [

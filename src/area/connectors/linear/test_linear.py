@@ -12,7 +12,7 @@ import pytest
 
 from area.connectors.linear import service
 from area.sdk import Hook, Permanent, Refused, Retry, now
-from area.sdk.testing import Answer, Double, Watch, connector, deliver, graphed, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, graphed, outcomes
 
 LINEAR = graphed("@linear/sdk/dist/index-D2pH4Pk9.d.mts")
 HOOK = Hook("https://area.example/hooks/x", "our-secret")
@@ -40,6 +40,7 @@ every_webhook = pytest.mark.parametrize("name", HAPPENED)
 @pytest.fixture
 async def linear():
     async with Double(LINEAR, at="https://api.linear.app", token="t0ken") as double:
+        double.again("POST", "/graphql")
         yield double
 
 
@@ -153,7 +154,7 @@ async def test_reactions(ctx, linear, name, params, variables):
     linear.on("POST", "/graphql", {"data": result.get(name, {"commentCreate": {"comment": comment}})})
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     assert (await call()).title == "Login fails"
     assert linear.asked[-1].json["variables"] == variables
@@ -198,7 +199,7 @@ async def test_what_an_earlier_attempt_made_is_not_made_again(ctx, linear, name,
     assert len(result) == 1
     linear.on("POST", "/graphql", SAID)
     with pytest.raises(Permanent, match="The vendor says no"):
-        await reaction.function(ctx, reaction.params(**params))
+        await act(ctx, reaction, **params)
 
 
 async def test_pickers(ctx, linear):

@@ -81,6 +81,8 @@ def _begin(monkeypatch):
 async def vendor():
     async with Double(mastodon, at="https://mastodon.example") as double:
         double.on("GET", "/api/v1/accounts/verify_credentials", person("me"))
+        for verb in ("reblog", "favourite", "bookmark"):
+            double.again("POST", f"/api/v1/statuses/{{id}}/{verb}")
         yield double
 
 

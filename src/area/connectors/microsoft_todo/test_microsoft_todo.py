@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from area.connectors.microsoft_todo import service
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 from area.sdk.testing.msgraph import graph
 from area.vendors.microsoft import GRAPH
 
@@ -127,7 +127,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, sent):
     vendor.on(
         method, route, Answer(json={"id": "L", "displayName": "Shopping"} if name == "create_list" else task("a"))
     )
-    await reaction.function(ctx, reaction.params(**params))
+    await act(ctx, reaction, **params)
     assert vendor.asked[0].json == sent
     await outcomes(ctx, vendor, lambda: reaction.function(ctx, reaction.params(**params)), body=REFUSAL)
 

@@ -337,10 +337,11 @@ async def test_what_only_version_5_carries(peer):
     async with listening(peer, "five") as listener:
         ctx = context(broker(peer), key="execution-7")
         extras = {"content_type": "text/plain", "response_topic": "answers/1", "user_properties": {"a": "é"}}
-        await publish.function(ctx, publish.params(topic="five", payload="x", **extras))
-        data = (await listener.next()).data
-        assert (data.content_type, data.response_topic) == ("text/plain", "answers/1")
-        assert data.user_properties == {"a": "é", "idempotency-key": "execution-7"}
+        for _ in range(2):  # a second attempt says that it is one
+            await publish.function(ctx, publish.params(topic="five", payload="x", **extras))
+            data = (await listener.next()).data
+            assert (data.content_type, data.response_topic) == ("text/plain", "answers/1")
+            assert data.user_properties == {"a": "é", "idempotency-key": "execution-7"}
         await send(peer, "five", "y")
         assert (await listener.next()).data.content_type == ""
     old = context(broker(peer, version="3.1.1"))

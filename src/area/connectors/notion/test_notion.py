@@ -13,7 +13,7 @@ import pytest
 from area.connectors.notion import service
 from area.connectors.notion.values import plain, written
 from area.sdk import Nothing, Permanent, Refused, Retry
-from area.sdk.testing import Double, Watch, connector, delivery, described, outcomes
+from area.sdk.testing import Double, Watch, act, connector, delivery, described, outcomes
 
 
 def mend(document: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ async def test_reactions(ctx, notion, name, params, method, path, body):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     assert (await call()).id
     request = notion.asked[-1]
@@ -173,7 +173,7 @@ async def test_reactions(ctx, notion, name, params, method, path, body):
 async def test_a_property_that_is_not_there(ctx):
     reaction = service.reactions["update_property"]
     with pytest.raises(Permanent, match="no property 'Colour'; it has Name, Status, Tags"):
-        await reaction.function(ctx, reaction.params(page="p", name="Colour", value="red"))
+        await act(ctx, reaction, page="p", name="Colour", value="red")
 
 
 async def test_pickers_turn_pages(ctx, notion):

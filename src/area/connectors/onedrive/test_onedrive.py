@@ -6,7 +6,7 @@ import pytest
 
 from area.connectors.onedrive import service
 from area.sdk import Permanent
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 from area.sdk.testing.msgraph import graph
 from area.vendors.microsoft import GRAPH
 
@@ -34,6 +34,7 @@ def folder(name: str, created: int = 0, children: int = 0, **more):
 @pytest.fixture
 async def vendor():
     async with Double(graph, at=GRAPH) as double:
+        double.again("POST", "/me/drive/items/{driveItem-id}/createLink")  # the one that is there
         yield double
 
 
@@ -115,7 +116,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, sent):
     reaction = service.reactions[name]
     link = {"id": "1", "link": {"type": "view", "webUrl": "https://1drv.ms/t/1"}}
     vendor.on(method, route, Answer(201, link if name == "share_link" else item("a")))
-    await reaction.function(ctx, reaction.params(**params))
+    await act(ctx, reaction, **params)
     (request,) = vendor.asked
     assert (request.body if method == "PUT" else request.json) == sent
     if method == "PUT":
@@ -130,7 +131,7 @@ async def test_a_file_from_the_web_is_fetched_without_the_token(ctx, vendor):
     async with Double(None, at="https://example.com") as web, connector(service, vendor, web) as both:
         web.access = None
         web.on("GET", "/a.pdf", Answer(body=b"%PDF"))
-        await reaction.function(both, reaction.params(name="a.pdf", url="https://example.com/a.pdf"))
+        await act(both, reaction, name="a.pdf", url="https://example.com/a.pdf")
         assert "authorization" not in web.asked[0].headers
     assert vendor.asked[0].body == b"%PDF"
     with pytest.raises(Permanent, match="can't be fetched"):

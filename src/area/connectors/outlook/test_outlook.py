@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from area.connectors.outlook import service
 from area.sdk import Permanent
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 from area.sdk.testing.msgraph import graph
 from area.vendors.microsoft import GRAPH
 
@@ -31,6 +31,7 @@ def mail(name: str, minutes: int = 0, **more):
 @pytest.fixture
 async def vendor():
     async with Double(graph, at=GRAPH) as double:
+        double.again("POST", "/me/messages/{message-id}/move")
         yield double
 
 
@@ -102,7 +103,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, sent):
     reaction = service.reactions[name]
     nothing = name in ("send_mail", "reply_to_mail")
     vendor.on(method, route, Answer(status=204 if nothing else 0, json=None if nothing else mail("a")))
-    await reaction.function(ctx, reaction.params(**params))
+    await act(ctx, reaction, **params)
     assert [request.json for request in vendor.asked] == [sent]
     assert vendor.asked[0].params.get("message-id", "a/b") == "a/b"
     call = lambda: reaction.function(ctx, reaction.params(**params))  # noqa: E731

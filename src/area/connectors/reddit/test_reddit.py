@@ -9,13 +9,14 @@ import pytest
 
 from area.connectors.reddit import service
 from area.sdk import Permanent, Retry
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 
 
 @pytest.fixture
 async def vendor():
     async with Double(None, at="https://oauth.reddit.com") as double:
         double.on("GET", "/api/v1/me", {"id": "abc", "name": "ada"})
+        double.again("POST", "/api/save")
         yield double
 
 
@@ -117,7 +118,7 @@ async def test_reactions(ctx, vendor, name, params, path, answer, form):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     created = await call()
     assert dict(vendor.asked[-1].form) == form
@@ -136,7 +137,7 @@ async def test_a_refusal_that_is_answered_with_200(ctx, vendor, error, kind, aft
     vendor.on("POST", "/api/submit", {"json": {"errors": [error]}})
     reaction = service.reactions["submit_link"]
     with pytest.raises(kind, match=error[1][:20]) as caught:
-        await reaction.function(ctx, reaction.params(**LINK))
+        await act(ctx, reaction, **LINK)
     assert getattr(caught.value, "after", None) == after
 
 
@@ -150,7 +151,7 @@ async def test_how_long_to_wait(ctx, vendor):
 async def test_what_is_no_post_is_refused(ctx):
     reaction = service.reactions["save"]
     with pytest.raises(Permanent, match="not the ID or URL"):
-        await reaction.function(ctx, reaction.params(target="https://example.com"))
+        await act(ctx, reaction, target="https://example.com")
 
 
 async def test_subreddits_to_choose_from(ctx, vendor):

@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors.shopify import Key, service
 from area.sdk import AuthExpired, Hook, Nothing, Permanent, Refused, Retry
-from area.sdk.testing import Answer, Double, connector, deliver, graphed, outcomes
+from area.sdk.testing import Answer, Double, act, connector, deliver, graphed, outcomes
 
 HOOK = Hook("https://area.example/hooks/x", "ours")
 KEY = Key(shop="acme.myshopify.com", client_id="client", client_secret="the-secret")
@@ -31,6 +31,7 @@ every_action = pytest.mark.parametrize("name", HAPPENED)
 @pytest.fixture
 async def shop():
     async with Double(SHOPIFY, at=f"https://acme.myshopify.com{VERSIONED}") as double:
+        double.again("POST", API)
         yield double
     for request in double.asked:
         assert request.headers["X-Shopify-Access-Token"] == "shpat_1"
@@ -42,6 +43,7 @@ async def ctx(shop):
         Double(None, at="https://acme.myshopify.com/admin/oauth") as tokens,
         connector(service, shop, tokens, credential=KEY) as ctx,
     ):
+        tokens.again("POST", "/access_token")
         tokens.on("POST", "/access_token", {"access_token": "shpat_1", "scope": "read_orders", "expires_in": 86399})
         yield ctx
     for request in tokens.asked:
@@ -130,7 +132,7 @@ async def test_reactions(ctx, shop, name, params, mutation, field, variables):
     shop.on("POST", API, {"data": {mutation: {field: result, "userErrors": []}}})
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     assert (await call()).id == "gid://shopify/Thing/1"
     assert (shop.asked[-1].json["variables"], f"{mutation}(" in shop.asked[-1].json["query"]) == (variables, True)

@@ -35,6 +35,9 @@ async def vendor():
             "/users.info",
             lambda request: Answer(json={"ok": True, "user": {"name": request.query["user"].lower()}}, unchecked=OLD),
         )
+        double.again("POST", "/reactions.add", Answer(json={"ok": False, "error": "already_reacted"}, unchecked=OLD))
+        double.again("POST", "/conversations.create", Answer(json={"ok": False, "error": "name_taken"}, unchecked=OLD))
+        double.again("POST", "/conversations.setTopic")
         yield double
 
 
@@ -122,7 +125,7 @@ async def test_what_is_sent(vendor, ctx):
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "text": "*hi* & <b>", "thread_ts": "1.2"}
     direct = service.reactions["send_direct_message"]
     vendor.on("POST", "/conversations.open", {"ok": True, "channel": {"id": "D069C7QFK"}})
-    await direct.function(ctx, direct.params(user=ADA, text="hi"))
+    await act(ctx, direct, user=ADA, text="hi")
     assert [dict(item.form) for item in vendor.asked[-2:]] == [{"users": ADA}, {"channel": "D069C7QFK", "text": "hi"}]
     await act(ctx, service.reactions["add_reaction"], channel="C1", ts="1.2", emoji=":eyes:")
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "timestamp": "1.2", "name": "eyes"}

@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors.spotify import service
 from area.sdk import Permanent, now
-from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, described, outcomes
 
 ID = "4iV5W9uYEdYUVa79Axb7Rh"
 URI = f"spotify:track:{ID}"
@@ -163,7 +163,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, query, body):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     await call()
     request = vendor.asked[-1]
@@ -180,7 +180,7 @@ async def test_what_is_no_track_is_refused(ctx, vendor, name, params):
     vendor.on("GET", "/search", {"tracks": page([])})
     reaction = service.reactions[name]
     with pytest.raises(Permanent, match=r"not a track|not a Spotify URL|found no track"):
-        await reaction.function(ctx, reaction.params(**params))
+        await act(ctx, reaction, **params)
 
 
 async def test_what_can_be_chosen(ctx, vendor):

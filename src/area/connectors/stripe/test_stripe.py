@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors.stripe import minor, service
 from area.sdk import Account, Hook, Nothing, Permanent, Refused, Retry, now
-from area.sdk.testing import Answer, Double, connector, deliver, described, outcomes
+from area.sdk.testing import Answer, Double, act, connector, deliver, described, outcomes
 
 
 def mend(document: dict) -> None:
@@ -144,7 +144,7 @@ async def test_reactions(ctx, stripe, name, params, path, form):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     assert (await call()).id
     asked = stripe.asked[-1]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from area.connectors.teams import service
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 from area.sdk.testing.msgraph import graph
 from area.vendors.microsoft import GRAPH
 
@@ -112,7 +112,7 @@ async def test_what_is_listed(ctx, vendor, name, params, route, shown):
 async def test_reactions(ctx, vendor, name, params, route, sent):
     reaction = service.reactions[name]
     vendor.on("POST", route, Answer(201, channel("b") if name == "create_channel" else message("b")))
-    created = await reaction.function(ctx, reaction.params(**params))
+    created = await act(ctx, reaction, **params)
     assert (created.id, vendor.asked[0].json) == ("b", sent)
     await outcomes(ctx, vendor, lambda: reaction.function(ctx, reaction.params(**params)), body=REFUSAL)
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from area.connectors.telegram import _read, service
 from area.sdk import Account, Permanent, Retry
-from area.sdk.testing import Asked, Double, Watch, act, connector, described, outcomes
+from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, described, outcomes
 
 TOKEN = "123456:ABC-DEF"
 BOT = service.auth.model(token=TOKEN)
@@ -66,6 +66,9 @@ def message(number: int, text: str = "hi", **more) -> dict:
 @pytest.fixture
 async def vendor():
     async with Double(telegram, at=f"https://api.telegram.org/bot{TOKEN}") as double:
+        same = {"ok": False, "error_code": 400, "description": "Bad Request: message is not modified"}
+        double.again("POST", "/editMessageText", Answer(400, same))
+        double.again("POST", "/pinChatMessage")
         yield double
 
 

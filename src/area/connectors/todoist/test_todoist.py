@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors.todoist import service
 from area.sdk import Headers, Nothing, Permanent, Refused, Request, now
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 
 TASK = {
     "id": "6X7rM8997g3RQmvh", "content": "Buy milk", "description": "", "project_id": "p", "labels": ["shop"], "priority": 4,
@@ -99,7 +99,7 @@ async def test_reactions(ctx, todoist, name, params, path, body):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     created = await call()
     first, request = todoist.asked[-1].headers["X-Request-Id"], todoist.asked[-1]

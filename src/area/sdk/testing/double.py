@@ -3,9 +3,9 @@
 import contextlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -50,6 +50,10 @@ class Answer:
     unchecked: str = ""
 
 
+Answered = tuple[Asked, Answer]
+READS = {"GET", "HEAD"}
+
+
 class Double:
     """Play the vendor of `description` at its URLs `at`, where `*` matches part of a host or path.
 
@@ -69,11 +73,14 @@ class Double:
         self.description = description
         self.access = access or (Access(headers={"Authorization": f"Bearer {token}"}) if token else None)
         self.asked: list[Asked] = []
+        self.answered: list[Answered] = []
+        self.answers_again: dict[tuple[str, str], Answer | None] = {}
         self.broken: list[str] = []
         self.url = ""
         self._at = at
         self._handlers: dict[tuple[str, str], Any] = {}
         self._failing: Answer | None = None
+        self._repeat: Repeat | None = None
         self._server: RawTestServer | None = None
 
     @property
@@ -99,6 +106,21 @@ class Double:
             )
             assert method in routes.get(route, ()), f"{self.description.name} has no {method} {route}{hint}"
         self._handlers[method, route] = answer
+
+    def again(self, method: str, route: str, answer: Answer | None = None) -> None:
+        """Say that the vendor takes a repeated request to this route for what is done already, and what it answers:
+        `answer`, or what it answered first.
+        """
+        self.answers_again[method, route] = answer
+
+    @contextlib.contextmanager
+    def repeating(self, answered: Sequence[Answered], *, again: bool) -> Iterator["Repeat"]:
+        """Answer as it has `answered`, or as `again` says, and forget it afterwards."""
+        self._repeat = Repeat(list(answered), self.answers_again if again else {})
+        try:
+            yield self._repeat
+        finally:
+            self._repeat = None
 
     def fails(self, status: int, body: Any = None, **headers: str) -> None:
         """Answer everything like this until `works`; `Retry_After="7"` sets a header."""
@@ -182,22 +204,27 @@ class Double:
         body = await request.read()
         route, params, operation = self._route(request.method, path)
         received = await _asked(request, path, route, params, body)
-        self.asked.append(received)
+        if self._repeat is None:
+            self.asked.append(received)
         if operation is not None:
             assert self.description is not None
             check(self.description, operation, received, self.access)
         elif self.access is not None:
             _let_in(received, self.access)
+        if self._repeat is not None and (repeated := self._repeat.answer(received)) is not None:
+            return _sent(repeated, _raw(repeated))
         if self._failing is not None:
+            self.answered.append((received, self._failing))
             return _sent(self._failing, self._failing.body or b"")
         created = await self._made(received, operation)
         answer = created if isinstance(created, Answer) else Answer(json=created)
         status = answer.status or (operation.success if operation else 200)
         answer = Answer(status, answer.json, answer.body, answer.headers, answer.unchecked)
-        raw = answer.body if answer.body is not None else orjson.dumps(answer.json) if answer.json is not None else b""
+        if self._repeat is None:
+            self.answered.append((received, answer))
         if operation is not None and not answer.unchecked and created is not None:
             self._check_answer(operation, received, answer)
-        return _sent(answer, raw)
+        return _sent(answer, _raw(answer))
 
     def _route(self, method: str, path: str) -> tuple[str, dict[str, str], Operation | None]:
         if self.description is None:
@@ -250,6 +277,32 @@ class Double:
             raise Broken(500, f"the test answers {answer.status} otherwise than described: {'; '.join(problems[:5])}")
 
 
+class Repeat:
+    """Answers to a later attempt: those to the first one. `asked` is what it sent; `answered_again` is true if one of
+    `again` was given.
+    """
+
+    def __init__(self, answered: list[Answered], again: Mapping[tuple[str, str], Answer | None]) -> None:
+        self.asked: list[Asked] = []
+        self.answered_again = False
+        self._left = answered
+        self._again = again
+
+    def answer(self, asked: Asked) -> Answer | None:
+        """None for what the first attempt didn't read: the double answers it as ever."""
+        self.asked.append(asked)
+        route = (asked.method, asked.route)
+        alike = [pair for pair in self._left if (pair[0].method, pair[0].route) == route]
+        pair = next((pair for pair in alike if (pair[0].path, pair[0].body) == (asked.path, asked.body)), None)
+        pair = pair or (alike[0] if alike else None)
+        if pair is not None:
+            self._left.remove(pair)
+        if again := self._again.get(route):
+            self.answered_again = True
+            return replace(again, status=again.status or 200)
+        return pair[1] if pair else None
+
+
 def _let_in(asked: Asked, access: Access) -> None:
     for name, value in access.headers.items():
         if asked.headers.get(name) != value:
@@ -288,6 +341,10 @@ def _read(example: Any) -> Any:
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(example) if isinstance(example, str) else example
     return example
+
+
+def _raw(answer: Answer) -> bytes:
+    return answer.body if answer.body is not None else orjson.dumps(answer.json) if answer.json is not None else b""
 
 
 def _sent(answer: Answer, raw: bytes) -> web.Response:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import orjson
 import pytest
@@ -20,12 +21,15 @@ from area.sdk.credentials import Credentials
 from area.sdk.dedupe import Seen, fresh
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
-from area.sdk.http import Access, Fixed
+from area.sdk.http import Access, Fixed, Http
 from area.sdk.oauth2 import OAuth2
 from area.sdk.service import Action, Reaction, Service
+from area.sdk.testing.attempts import attempted
 from area.sdk.testing.double import Double
 
 CLIENT_ID = "client"
+_doubles: WeakKeyDictionary[Http, tuple[Double, ...]] = WeakKeyDictionary()  # that a client reaches
+
 HOOK = "https://area.example/hooks/t0ken"  # an AREA's address
 
 
@@ -84,6 +88,7 @@ async def connector(
     guard = Guard(allow=["127.0.0.1"])
     client = Elsewhere(guard, doubles)
     http = service.http(client, authority, _Granted(auth, app_token) if isinstance(auth, OAuth2) else None)
+    _doubles[http] = doubles
     try:
         yield alone(http, guard, credential, AssertionError("There is no platform in this test."))
     finally:
@@ -118,8 +123,12 @@ class Watch:
 
 
 async def act(ctx: Context, reaction: Reaction, **params: Any) -> Any:
-    """Run a reaction with these parameters and return its result."""
-    return await reaction.function(ctx, reaction.params(**params))
+    """Run a reaction with these parameters and return its result.
+
+    One that declares `idempotent` is attempted again, which leaves no trace at the doubles: `AssertionError` if that
+    isn't what it declares.
+    """
+    return await attempted(ctx, reaction, reaction.params(**params), _doubles.get(ctx.http, ()))
 
 
 def delivery(

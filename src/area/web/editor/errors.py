@@ -13,13 +13,13 @@ from area.web.parts.pages import Page
 
 def of_rows(page: Page, form: Form) -> dict[str, str]:
     """What is wrong with lines of the condition, by name."""
-    rows = {}
+    messages = {}
     for row in form.condition.rows if form.condition else []:
         if not row.complete:
-            rows[row.name] = page.say("Choose a value and what to compare it with.")
+            messages[row.name] = page.say("Choose a value and what to compare it with.")
         elif not row.readable:
-            rows[row.name] = page.say("Enter the name of a value, such as title or body.name.")
-    return rows
+            messages[row.name] = page.say("Enter the name of a value, such as title or body.name.")
+    return messages
 
 
 def by_field(page: Page, errors: Sequence[FieldError]) -> dict[str, list[str]]:
