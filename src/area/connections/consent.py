@@ -1,7 +1,7 @@
 """The OAuth2 round trip through a vendor's consent page. `state` is signed, bound to the browser session, and valid
 once for ten minutes.
 
-Vendors redirect everyone to one URL, so the state says what the trip is for. `begin` and `finish` need their own
+Vendors redirect everyone to one URL, so the state says what the trip is for. `start` and `finish` need their own
 transactions: a state is used up even if the request fails later.
 """
 
@@ -53,7 +53,7 @@ class FinishedTrip:
     nonce: str = ""
 
 
-async def begin(
+async def start(
     session: AsyncSession,
     keyring: Keyring,
     purpose: Purpose,

@@ -150,7 +150,7 @@ async def authorize(
     """The URL of the vendor's consent page, which redirects the user to `redirect_uri`."""
     name = vault.name_of(name)
     connector, auth = connectable(registry, slug)
-    return await consent.begin(
+    return await consent.start(
         session,
         keyring,
         "connect",

@@ -148,7 +148,7 @@ async def log_in_address(
 ) -> str:
     """The URL of a provider's page. With `identity`, to link the provider to that account; without, to log in."""
     connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
-    return await consent.begin(
+    return await consent.start(
         session,
         state.keyring,
         "log_in",
