@@ -12,9 +12,9 @@ from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
 from area.areas import AreaIn, bundles, chains, links
-from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
+from area.doors.deps import CacheDep, Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.doors.route import Route
-from area.engine import control
+from area.engine import control, dry_run
 from area.kit.problems import PreconditionFailed
 from area.kit.sentences import Sentence
 from area.runs import history
@@ -150,11 +150,18 @@ async def bulk(form: Bulk, identity: Someone, scope: ScopeDep, session: SessionD
 
 @router.post("/test", responses=answers(400, 401, 403, 413, 422), summary="Test an unsaved AREA")
 async def try_draft(
-    request: Request, form: Draft, identity: Someone, state: StateDep, scope: ScopeDep, session: SessionDep
-) -> control.Preview:
-    """Dry run: shows what would be sent, and sends nothing."""
+    request: Request,
+    form: Draft,
+    identity: Someone,
+    state: StateDep,
+    cache: CacheDep,
+    scope: ScopeDep,
+    session: SessionDep,
+) -> dry_run.Preview:
+    """Dry run: shows what would be sent, and sends nothing. A look-up is really asked: `result` is its answer."""
     checked = await areas.check(session, scope, form.area.action, form.area.reaction, saving=False)
-    return in_words(request, await control.preview(session, state, identity.user.id, checked, form.data))
+    preview = await control.preview(session, state, identity.user.id, checked, form.data, cache=cache)
+    return in_words(request, preview)
 
 
 @router.get("/export", responses=answers(401, 422), summary="Export AREAs")
@@ -293,11 +300,13 @@ async def try_out(
     area_id: Id,
     identity: Runner,
     state: StateDep,
+    cache: CacheDep,
     session: SessionDep,
     form: Event | None = None,
-) -> control.Preview:
-    """Dry run: shows what would be sent, and sends nothing."""
-    preview = await control.preview(session, state, identity.user.id, area_id, form.data if form else None)
+) -> dry_run.Preview:
+    """Dry run: shows what would be sent, and sends nothing. A look-up is really asked: `result` is its answer."""
+    data = form.data if form else None
+    preview = await control.preview(session, state, identity.user.id, area_id, data, cache=cache)
     return in_words(request, preview)
 
 

@@ -1,10 +1,9 @@
 """What people do with executions: run, replay, cancel, dry run."""
 
-import functools
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,20 +13,20 @@ from area.areas.parameters import configs
 from area.areas.parameters import present as present_config
 from area.areas.plans import MASK, Plan, compile_config, field_errors, to_text
 from area.areas.samples import sample_of
+from area.connections import vault
+from area.connections.vault import Ref
 from area.db import queue
 from area.db.models import Area, AreaExecution, AreaVersion, ExecutionLink, ExecutionRecord
 from area.db.notify import Channel
 from area.db.session import notify, raw
-from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
+from area.engine import dry_run
+from area.engine.cache import Cache
+from area.engine.intake import LaterJob, enqueue_later
 from area.engine.state import State
-from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
-from area.kit.evaluation import evaluate
-from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooLarge
+from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.sentences import Sentence
-from area.kit.template import RenderError
-from area.kit.text import dump_json
 from area.runs import record_of
 from area.runs.record import Reason, RunRecord, seal, unseal
 from area.sdk import Action, Reaction
@@ -53,32 +52,24 @@ from mine where x.id = mine.id returning x.id
 """)
 
 
-class Preview(BaseModel):
-    """A dry run: the parameters the reaction would get for `data`. Nothing was sent.
-
-    `runs` is false, and `why` says why, if `only_if` would have skipped it or a parameter can't be filled.
-    """
-
-    data: dict[str, Any]
-    sample: bool
-    runs: bool
-    why: Sentence | None
-    due: str | None
-    reaction: str
-    parameters: dict[str, Any]
-    errors: list[FieldError]
-
-
 def scope(state: State) -> areas.Scope:
     """What the functions of `areas` need from the process."""
     return areas.Scope(state.registry, state.keyring, state.settings.base_url, state.settings.max_areas)
 
 
 async def preview(
-    session: AsyncSession, state: State, user_id: int, wanted: Checked | int, data: dict[str, Any] | None = None
-) -> Preview:
+    session: AsyncSession,
+    state: State,
+    user_id: int,
+    wanted: Checked | int,
+    data: dict[str, Any] | None = None,
+    *,
+    cache: Cache | None = None,
+) -> dry_run.Preview:
     """Fill in an AREA (saved or not) with `data`, or what would come now, or its last event, or the action's sample.
-    Sends nothing.
+
+    Sends nothing; but with a `cache`, a look-up is asked. For that time the session gives its connection back, so what
+    it has not committed is lost.
     """
     if isinstance(wanted, int):
         area = await _own_area(session, user_id, wanted)
@@ -88,7 +79,17 @@ async def preview(
         plan, last = wanted.plan, current_event(wanted.plan) if data is None else None
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
-    return await _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))
+    shown, params = await dry_run.fill(plan, event, sample=sample, timezone=await _timezone(session, user_id))
+    if cache is None or params is None or not plan.reaction.finds:
+        return shown
+    given = None if isinstance(wanted, int) else wanted.given["reaction"]
+    number = plan.reaction_connection
+    if given is not None and given.connection:
+        number = await vault.number(session, plan.reaction.service, user_id, given.connection)
+    await session.close()
+    answer = await dry_run.ask(state, cache, plan, Ref(user_id, plan.reaction.service.slug, number), params)
+    result = orjson.loads(answer.result) if answer.result else None
+    return shown.model_copy(update={"runs": answer.why is None, "why": answer.why, "result": result})
 
 
 def current_event(plan: Plan) -> dict[str, Any] | None:
@@ -118,39 +119,6 @@ async def event_of(
         if last is not None:
             return last, False
     return sample_of(state.registry, action), True
-
-
-async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) -> Preview:
-    runs = True
-    why: Sentence | None = None
-    due = plan.due(now(), timezone)
-    errors: list[FieldError] = []
-    values: dict[str, Any] = {}
-    size = len(_checked(event))
-    budget = Budget()
-    try:
-        if not await evaluate(functools.partial(plan.holds, event), budget, size):
-            runs, why = False, Sentence("This event doesn't match the condition.")
-        values = await evaluate(functools.partial(plan.values, event), budget, size)
-        validated = await evaluate(lambda _: plan.reaction.params.model_validate(values), budget, size)
-        values = validated.model_dump(mode="json")
-        declared = by_name(plan.reaction.params)
-        values = {name: declared[name].hidden(value) if value is not None else None for name, value in values.items()}
-    except (Exhausted, RenderError) as error:
-        runs, why = False, Sentence(str(error))
-    except ValidationError as error:
-        errors = field_errors(error, "reaction.parameters")
-        runs, why = False, Sentence("The reaction would reject these values.")
-    return Preview(
-        data=event,
-        sample=sample,
-        runs=runs,
-        why=why,
-        due=due.isoformat() if due else None,
-        reaction=plan.reaction.key,
-        parameters=values,
-        errors=errors,
-    )
 
 
 async def run(
@@ -300,7 +268,7 @@ async def _insert(
     parameters: dict[str, Any] | None = None,
 ) -> int:
     """Add an execution with a job of its own, in the session's transaction. `parameters` replace the AREA's."""
-    _checked(data)
+    dry_run.checked(data)
     execution = AreaExecution(area_id=area_id, trigger_data=data)
     session.add(execution)
     await session.flush()
@@ -310,16 +278,6 @@ async def _insert(
     await session.flush()
     await enqueue_later(await raw(session), [LaterJob(execution.id, now(), reason)])
     return execution.id
-
-
-def _checked(data: dict[str, Any]) -> bytes:
-    """The event as JSON. Raises `TooLarge`."""
-    written = dump_json(data)
-    try:
-        check_size(written)
-    except EventTooLargeError as error:
-        raise TooLarge(str(error)) from error
-    return written
 
 
 async def _own_area(session: AsyncSession, user_id: int, area_id: int) -> Area:

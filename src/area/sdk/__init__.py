@@ -9,11 +9,12 @@ from area.sdk.answers import Made, Output, composed, fill_template, lookup, outp
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
 from area.sdk.decoding import Reader
-from area.sdk.errors import AuthExpired, ConnectorError, Gone, Partial, Permanent, Retry
+from area.sdk.errors import AuthExpired, ConnectorError, Gone, NothingFound, Partial, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription, account_ids, new_events
 from area.sdk.fields import Option, Pick, param
 from area.sdk.hints import Hint
 from area.sdk.http import Access, Http, Pages, Response, parse, quoted, without_blanks
+from area.sdk.lookups import LookupParams
 from area.sdk.oauth2 import Account, OAuth2, Quirks, profile
 from area.sdk.polls import daily, entered, timestamp
 from area.sdk.renamed import renamed
@@ -55,8 +56,10 @@ __all__ = [
     "Hook",
     "Http",
     "Inbound",
+    "LookupParams",
     "Made",
     "Nothing",
+    "NothingFound",
     "Number",
     "OAuth2",
     "Option",

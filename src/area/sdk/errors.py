@@ -1,4 +1,4 @@
-"""The three errors that may cross a connector's border. Anything else is our bug, and is logged as one."""
+"""The errors that may cross a connector's border. Anything else is our bug, and is logged as one."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,7 +8,7 @@ from area.kit.sentences import Sentence
 
 
 class ConnectorError(Exception):
-    """Base of the three. The message is a sentence for the user: what failed, why, what to do."""
+    """Base of them. The message is a sentence for the user: what failed, why, what to do."""
 
 
 class Retry(ConnectorError):
@@ -55,6 +55,10 @@ class Partial(Permanent):
 
 class Gone(Permanent):
     """The response had a status, or words, that the call listed as `gone`."""
+
+
+class NothingFound(ConnectorError):
+    """A look-up found nothing, and its AREA stops there: the run is skipped. `Service.lookup` raises it."""
 
 
 class AuthExpired(ConnectorError):

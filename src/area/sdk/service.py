@@ -17,7 +17,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field
 
 from area.kit.http import Client
-from area.sdk import signature
+from area.sdk import lookups, signature
 from area.sdk.answers import fill_template, lookup
 from area.sdk.context import Context
 from area.sdk.credentials import Credentials
@@ -194,6 +194,7 @@ class Webhooks:
 @dataclass(kw_only=True)
 class Reaction:
     """Something to do. With `on_crash="fail"`, an attempt that a crash cut off is recorded as failed, not repeated.
+    One that `finds` only reads, and a dry run asks it for real.
 
     Reactions that are not `translated` come from a vendor's description by the hundreds and need no translation.
     """
@@ -209,6 +210,7 @@ class Reaction:
     on_crash: OnCrash = "retry"
     idempotent: Idempotent | None = None
     scopes: tuple[str, ...] = ()
+    finds: bool = False
 
     @property
     def key(self) -> str:
@@ -443,6 +445,41 @@ class Service:
                     function=call,
                 )
             )
+
+        return declare
+
+    def lookup(
+        self, title: str, *, scopes: tuple[str, ...] = ()
+    ) -> Callable[[Callable[..., Awaitable[BaseModel | None]]], Reaction]:
+        """Declare `async def f(ctx, …) -> Model | None`: a reaction that finds something, changes nothing, and returns
+        None when there is nothing.
+
+        AREA adds the parameter `if_nothing` (stop there, or go on with empty values) and the return value `found`.
+        """
+
+        def declare(function: Callable[..., Awaitable[BaseModel | None]]) -> Reaction:
+            place = f"{self.slug}.{function.__name__}"
+            hint = signature.hints(function).get("return")
+            model = next((part for part in typing.get_args(hint) if signature.is_model(part)), None)
+            if model is None or len(typing.get_args(hint)) != 2 or type(None) not in typing.get_args(hint):
+                raise TypeError(f"{place}: the return must be annotated Model | None.")
+            params, call = signature.components(function, ("ctx", "params"), place, title, lookups.LookupParams)
+            returns = lookups.result_of(model, place)
+            reaction = Reaction(
+                service=self,
+                name=function.__name__,
+                title=title,
+                description=inspect.getdoc(function) or title,
+                params=params,
+                returns=returns,
+                function=lookups.asking(call, returns),
+                idempotent="same",
+                scopes=scopes,
+                finds=True,
+            )
+            self._claim(reaction.name, self.reactions)
+            self.reactions[reaction.name] = reaction
+            return reaction
 
         return declare
 

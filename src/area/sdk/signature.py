@@ -18,18 +18,22 @@ def hints(function: Function) -> dict[str, Any]:
     return typing.get_type_hints(function, include_extras=True)
 
 
-def components(function: Function, names: tuple[str, ...], place: str, title: str) -> tuple[type[BaseModel], Function]:
+def components(
+    function: Function, names: tuple[str, ...], place: str, title: str, base: type[BaseModel] | None = None
+) -> tuple[type[BaseModel], Function]:
     """The model of its parameters, and the function to call with `names`, one of which is `params`, in that order.
 
     Without `params` in the signature each argument that is not one of `names` is a parameter, described by `asked`; of
-    the others it takes those that it needs. Raises `TypeError` for a signature that is neither.
+    the others it takes those that it needs. `base` adds parameters that it does not take. Raises `TypeError` for a
+    signature that is neither.
     """
     signature = inspect.signature(function).parameters
     if "params" in signature:
         named(function, names, place)
         model = hints(function).get("params")
-        if not is_model(model):
-            raise TypeError(f"{place}: `params` must be annotated with a pydantic model.")
+        if not is_model(model) or not issubclass(typing.cast(type, model), base or BaseModel):
+            name = base.__name__ if base else "a pydantic model"
+            raise TypeError(f"{place}: `params` must be annotated with {name}.")
         return typing.cast(type[BaseModel], model), function
     annotations = hints(function)
     fields: dict[str, Any] = {}
@@ -40,7 +44,11 @@ def components(function: Function, names: tuple[str, ...], place: str, title: st
             raise TypeError(f"{place}: `{name}` must be annotated: it is what the user fills in.")
         fields[name] = (annotations[name], ... if parameter.default is parameter.empty else parameter.default)
     created: type[BaseModel] = create_model(
-        to_pascal(function.__name__), __module__=function.__module__, __doc__=f"Parameters of: {title}.", **fields
+        to_pascal(function.__name__),
+        __base__=base,
+        __module__=function.__module__,
+        __doc__=f"Parameters of: {title}.",
+        **fields,
     )
     return created, applied(function, names)
 

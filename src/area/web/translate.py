@@ -20,6 +20,7 @@ from area.mail import letters
 from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
+from area.sdk.lookups import Found, LookupParams
 from area.sdk.timers import Timer
 from area.web.editor.inputs import readable
 
@@ -93,7 +94,10 @@ def platform() -> dict[str, bool]:
     """The platform's own texts, shared by all connectors."""
     return {
         text: True
-        for text, _ in (*_fields((declared.ONLY_IF, declared.DELAY, *fields(Timer))), *_described(fields(Firing)))
+        for text, _ in (
+            *_fields((declared.ONLY_IF, declared.DELAY, *fields(Timer), *fields(LookupParams))),
+            *_described((*fields(Firing), *fields(Found))),
+        )
     }
 
 

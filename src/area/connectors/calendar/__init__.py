@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, HttpUrl
 
@@ -42,6 +43,7 @@ LATE = timedelta(hours=24)  # an event missed by more is not told any more
 AHEAD = timedelta(hours=24)  # how far events are worked out and remembered
 MARGIN = timedelta(hours=1)  # of what is remembered, at which an unchanged calendar is read again
 GRACE = timedelta(minutes=10)  # an event entered or moved when it has already begun still counts that long
+LONGEST = timedelta(days=31)  # how long ago an event may have begun that is still going on
 MAX_BYTES = 5_000_000
 MAX_REMEMBERED = 150_000  # bytes of JSON
 
@@ -53,8 +55,11 @@ def _https(value: Any) -> Any:
     return f"https:{rest}" if colon and scheme.lower() in ("webcal", "webcals") else value
 
 
+Address = Annotated[HttpUrl, BeforeValidator(_https)]
+
+
 class Calendar(BaseModel):
-    url: Annotated[HttpUrl, BeforeValidator(_https)] = param(
+    url: Address = param(
         "ICS URL of the calendar; webcal:// works too", "https://example.org/team.ics", holds="address"
     )
     minutes_before: int = param("Minutes before the start", 15, default=0, ge=0, le=40320)
@@ -113,6 +118,36 @@ async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Event
         event = each.event(before)
         if event.at and now - LATE <= event.at <= now:
             yield event
+
+
+@service.lookup("Find an event at a time")
+async def event_at(
+    ctx: Context,
+    url: Annotated[
+        Address,
+        param("ICS URL of the calendar; webcal:// works too", "https://example.org/team.ics", holds="address"),
+    ],
+    at: Annotated[datetime | None, param("Time; now if empty", "2026-11-23T09:30:00+01:00")] = None,
+    hours_ahead: Annotated[
+        int, param("How many hours ahead to look; 0 for events that are going on at that time", 24, ge=0, le=744)
+    ] = 0,
+    matching: Annotated[str, param("Only events whose title contains this text", "holiday")] = "",
+    timezone: Annotated[
+        ZoneName,
+        param("Time zone for all-day events and times without one, unless the calendar names its own", "Europe/Paris"),
+    ] = "UTC",
+) -> Starting | None:
+    """Find the event of a calendar that is going on at a time, or the next one."""
+    moment = at or datetime.now(UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))
+    response = await ctx.http.request("GET", str(url), headers={"Accept": "text/calendar"}, max_bytes=MAX_BYTES)
+    ctx.http.check(response)
+    calendar = Calendar(url=url, matching=matching, timezone=timezone)
+    last = moment + timedelta(hours=hours_ahead)
+    events, _, _ = await _read(calendar, response, moment - LONGEST, last)
+    fitting = [event for event in events if event.end > moment and event.start <= last]
+    nearest = min(fitting, key=lambda event: event.start, default=None)
+    return nearest and Starting.model_validate(nearest.model_dump(exclude={"former"}))
 
 
 async def _fetch(ctx: Context, params: Calendar, since: datetime, now: datetime, coming: list[Coming]) -> list[Coming]:

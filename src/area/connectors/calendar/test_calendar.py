@@ -15,12 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
-from area.connectors.calendar import Calendar, Starting, event_starts, ics
+from area.connectors.calendar import Calendar, Starting, event_at, event_starts, ics
 from area.kit.http import Client
 from area.kit.sandbox import DecodeError, Decoder
 from area.kit.zygote import Unreadable
 from area.sdk import Context, Event, Guard, Http, Permanent, Platform, Retry
 from area.sdk.decoding import documents
+from area.sdk.testing import act, finds_nothing
 
 PARIS = ZoneInfo("Europe/Paris")
 CUSTOM_ZONE = """
@@ -715,3 +716,25 @@ def test_sample() -> None:
     sample = orjson.loads((Path(__file__).parent / "fixtures" / "event_starts.json").read_bytes())
     data = Starting.model_validate(sample["data"])
     assert sample["id"] == f"{data.uid}:{data.start.astimezone(UTC).isoformat()}"
+
+
+async def test_an_event_is_looked_up(vendor: Vendor, clock) -> None:
+    vendor.text = calendar(
+        event(":20261123T070000Z", "DTEND:20261123T090000Z", uid="1", summary="Long"),
+        event(":20261123T090000Z", "DTEND:20261123T100000Z", uid="2", summary="Next"),
+        event(";VALUE=DATE:20261130", uid="3", summary="Holiday"),
+    )
+    app = web.Application()
+    app.router.add_get("/team.ics", vendor.answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        client = Client(Guard(allow=["127.0.0.1"]))
+        ctx = Context(Http(client), Guard(allow=["127.0.0.1"]), cast(Platform, None))
+        url = str(server.make_url("/team.ics"))
+        now = await act(ctx, event_at, url=url)
+        assert (now.found, now.summary, now.calendar) == (True, "Long", "")
+        assert (await act(ctx, event_at, url=url, at="2026-11-23T10:30", timezone="Europe/Paris")).summary == "Next"
+        assert (await act(ctx, event_at, url=url, at="2026-11-30T12:00:00Z")).all_day is True
+        later = await act(ctx, event_at, url=url, at="2026-11-23T10:00:00Z", hours_ahead=200, matching="holi")
+        assert later.summary == "Holiday"
+        await finds_nothing(ctx, event_at, url=url, at="2026-11-23T10:00:00Z")
+        await client.close()

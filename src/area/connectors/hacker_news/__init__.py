@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from area.sdk import Context, Event, Events, Output, Service, composed, output, param, parse
 
+BEST = "https://hn.algolia.com/api/v1/search"
 SEARCH = "https://hn.algolia.com/api/v1/search_by_date"
 OFFICIAL = "https://hacker-news.firebaseio.com/v0"
 PAGE = "https://news.ycombinator.com/item?id="
@@ -142,6 +143,14 @@ async def new_job(ctx: Context) -> Events[Job]:
             job = parse(Job, item, "Hacker News")
             yield Event(job.id, job)
     ctx.state["jobs"] = [job for job in listed if job in known or job in fresh]
+
+
+@service.lookup("Find a story")
+async def find_story(ctx: Context, words: Words) -> Story | None:
+    """Find the story that fits the words best, by relevance, points and comments."""
+    # https://hn.algolia.com/api "sorted by relevance, then points, then number of comments"
+    shown = await ctx.http.get(BEST, Hits, params={"query": words, "tags": "story", "hitsPerPage": "1"})
+    return parse(Story, shown.hits[0], "HN Search") if shown.hits else None
 
 
 async def posted(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from area.connectors.hacker_news import Comment, Story, posted, service
 from area.sdk import Context, Permanent, Retry
-from area.sdk.testing import Answer, Asked, Double, Watch, connector
+from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, finds_nothing
 
 NOW = int(datetime.now(UTC).timestamp())
 
@@ -197,3 +197,16 @@ def test_parameters():
     with pytest.raises(ValidationError):
         service.actions["story_reaches_points"].params(points=1)
     assert service.quality == "generated"
+
+
+async def test_a_story_is_looked_up(ctx, double):
+    def best(asked: Asked) -> Any:
+        assert set(asked.query) <= {"query", "tags", "hitsPerPage"}
+        rows = [post for post in double.posts if asked.query["query"] in post["title"].lower()]
+        return {"hits": rows[: int(asked.query["hitsPerPage"])], "nbPages": len(rows)}
+
+    double.on("GET", "/search", best)
+    double.post(1, "story", title="Postgres 19", points=300)
+    story = await act(ctx, service.reactions["find_story"], words="postgres")
+    assert (story.found, story.id, story.points) == (True, "1", 300)
+    await finds_nothing(ctx, service.reactions["find_story"], words="mysql")

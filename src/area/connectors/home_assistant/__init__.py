@@ -6,12 +6,12 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
 
+from area.connectors.home_assistant.models import AttributeChange, Called, Current, Fired, Happened, State
 from area.sdk import (
     Account,
     AuthExpired,
@@ -20,13 +20,11 @@ from area.sdk import (
     Events,
     Gone,
     Option,
-    Output,
     Permanent,
     Retry,
     Sentence,
     Service,
     lookup,
-    output,
     param,
     parse,
     quoted,
@@ -148,35 +146,6 @@ def _data(texts: Mapping[str, str]) -> Shape:
     return replace(JSON, place=LITERAL) if name.startswith(RENDERED) and name != PLAIN else JSON
 
 
-class State(Output):
-    entity: str = output("entity_id", "ID", "binary_sensor.front_door")
-    name: str = output("name", "Name", "Front door")
-    state: str = output("new_state.state", "Current state", "on")
-    before: str = output("old_state.state", "Previous state", "off")
-    attributes: dict[str, Any] = output("new_state.attributes", "Attributes", {"device_class": "door"})
-    attributes_before: dict[str, Any] = output("old_state.attributes", "Previous attributes", {"device_class": "door"})
-    changed_at: datetime = output("new_state.last_changed", "Time of the change", "2026-11-23T09:00:00Z")
-
-
-class Happened(Output):
-    event_type: str = output("event_type", "Type", "tag_scanned")
-    data: dict[str, Any] = output("data", "Text", {"tag_id": "42"})
-    fired_at: datetime = output("time_fired", "Time of the event", "2026-11-23T09:00:00Z")
-
-
-class AttributeChange(State):
-    attribute: str = output("attribute", "Attribute", "current_temperature")
-    value: Any = output("value", "Current value", 21.5)
-    value_before: Any = output("value_before", "Previous value", 21)
-
-
-class Called(Output):
-    answer: dict[str, Any] = output(
-        "service_response", "What the service answered, if it answers", {"result": "ok"}, {}
-    )
-    changed: list[str] = output("changed_states.*.entity_id", "Entities whose state it changed", ["light.kitchen"], [])
-
-
 @service.listen("State changed")
 async def state_changed(
     ctx: Context, entity: Entity, to: Becomes = "", before: Was = "", *, ignore_unavailable: Steady = False
@@ -227,15 +196,15 @@ async def event_fired(ctx: Context, event_type: Type) -> Events[Happened]:
 
 
 @service.reaction("Turn on a device", idempotent="same")
-async def turn_on(ctx: Context, entity: Entity) -> None:
+async def turn_on(ctx: Context, entity: Entity) -> Called:
     """Turn on a light, a switch, a script or any other entity."""
-    await _switch(ctx, "homeassistant.turn_on", entity)
+    return await _switch(ctx, "homeassistant.turn_on", entity)
 
 
 @service.reaction("Turn off a device", idempotent="same")
-async def turn_off(ctx: Context, entity: Entity) -> None:
+async def turn_off(ctx: Context, entity: Entity) -> Called:
     """Turn off a light, a switch or any other entity."""
-    await _switch(ctx, "homeassistant.turn_off", entity)
+    return await _switch(ctx, "homeassistant.turn_off", entity)
 
 
 @service.reaction("Call a service", on_crash="fail")
@@ -255,23 +224,33 @@ async def notify(
     message: Annotated[str, param("Text", "The washing is done", min_length=1)],
     title: Annotated[str, param("Title", "Laundry")] = "",
     notifier: Notifier = "persistent_notification",
-) -> None:
+) -> Called:
     """Show a notification in Home Assistant or on a phone with its app. `{{…}}` in inserted values is shown as is,
     not evaluated.
     """
-    await _call(ctx, f"notify.{notifier}", without_blanks(message=_literal(message), title=_literal(title)))
+    return await _call(ctx, f"notify.{notifier}", without_blanks(message=_literal(message), title=_literal(title)))
 
 
 @service.reaction("Fire an event", on_crash="fail")
 async def fire_event(
     ctx: Context, event_type: Type, data: Annotated[Mapping[str, Any], param("Text", {"door": "front"})] = {}
-) -> None:
+) -> Fired:
     """Fire an event that automations can listen for."""
     try:
         # https://developers.home-assistant.io/docs/api/rest/: POST /api/events/<event_type>
-        await ctx.http.call("POST", f"/api/events/{event_type}", json=data)
+        return await ctx.http.post(f"/api/events/{event_type}", Fired, json=data)
     except AuthExpired as error:
         raise await _refused(ctx, error) from error
+
+
+@service.lookup("Get an entity's state")
+async def get_state(ctx: Context, entity: Entity) -> Current | None:
+    """Get the current state and the attributes of an entity."""
+    try:
+        # https://developers.home-assistant.io/docs/api/rest/: GET /api/states/<entity_id>
+        return await ctx.http.get(quoted("/api/states/{}", entity), Current, gone=(404,))
+    except Gone:
+        return None
 
 
 @service.picker
@@ -291,10 +270,12 @@ async def _services(ctx: Context) -> list[tuple[str, str]]:
     return [(row["domain"], name) async for row in ctx.http.rows("/api/services") for name in row["services"]]
 
 
-async def _switch(ctx: Context, name: str, entity: str) -> None:
+async def _switch(ctx: Context, name: str, entity: str) -> Called:
     """Turn an entity on or off. Raises `Permanent` if there is no such entity, `Retry` if it can't be reached."""
-    if not (await _call(ctx, name, {"entity_id": entity}, entity)).changed and await _state(ctx, entity) == GONE[0]:
+    called = await _call(ctx, name, {"entity_id": entity}, entity)
+    if not called.changed and await _state(ctx, entity) == GONE[0]:
         raise Retry(Sentence("%(entity)s is unavailable.", entity=entity))
+    return called
 
 
 async def _call(ctx: Context, name: str, body: dict[str, Any], entity: str = "") -> Called:

@@ -10,7 +10,7 @@ import pytest
 
 from area.connectors.home_assistant import ORDINARY, service
 from area.sdk import AuthExpired, Permanent, Retry
-from area.sdk.testing import Answer, Double, act, connector, outcomes
+from area.sdk.testing import Answer, Double, act, connector, finds_nothing, outcomes
 
 Login = service.auth.model
 SERVER = "http://home.example:8123"
@@ -149,7 +149,7 @@ async def test_what_goes_wrong_on_the_line(ctx, vendor, monkeypatch):
     ],
 )  # fmt: skip
 async def test_reactions(ctx, vendor, name, params, path, body):
-    vendor.on("POST", path, [])
+    vendor.on("POST", path, {"message": "Event bell fired."} if name == "fire_event" else [])
     vendor.on("GET", "/api/", Answer(401))
     vendor.on("GET", "/api/states/light.a", state("light.a", "on"))
     vendor.on("GET", "/api/services", [])
@@ -262,3 +262,19 @@ async def test_the_connection_is_tried(ctx, vendor, answer, said):
 def test_what_is_no_address(server):
     with pytest.raises(ValueError, match="must be the address"):
         Login(server=server, token="t0ken")
+
+
+async def test_a_state_is_looked_up(ctx, vendor):
+    vendor.on("GET", "/api/states/{entity}", lambda asked: state(asked.params["entity"], "21.5"))
+    now = await act(ctx, service.reactions["get_state"], entity="sensor.door")
+    assert (now.found, now.entity, now.name, now.state) == (True, "sensor.door", "Door", "21.5")
+    assert now.attributes == {"friendly_name": "Door"}
+    vendor.on("GET", "/api/states/{entity}", Answer(404, {"message": "Entity not found."}))
+    await finds_nothing(ctx, service.reactions["get_state"], entity="sensor.other")
+
+
+async def test_what_was_changed_and_fired_is_returned(ctx, vendor):
+    vendor.on("POST", "/api/services/homeassistant/turn_on", {"changed_states": [state("light.a", "on")]})
+    assert (await act(ctx, service.reactions["turn_on"], entity="light.a")).changed == ["light.a"]
+    vendor.on("POST", "/api/events/{kind}", {"message": "Event x fired."})
+    assert (await act(ctx, service.reactions["fire_event"], event_type="x")).message == "Event x fired."

@@ -18,6 +18,7 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    LookupParams,
     Number,
     Output,
     Permanent,
@@ -128,6 +129,34 @@ async def request(ctx: Context, params: Call) -> Answer:
         body=replace(response, body=response.body[:MAX_KEPT]).text if truncated else _json_or_text(response),
         truncated=truncated,
     )
+
+
+class Getting(Form, LookupParams):
+    """A value to read in the JSON at a URL."""
+
+    url: Annotated[Url, param("URL that returns JSON", "https://api.example.com/orders/42", holds="address")]
+    path: Annotated[
+        JmesPath | None, param("JMESPath of the value; leave empty for the whole document", "data.price")
+    ] = None
+    headers: Headers = None
+
+
+class Value(Output):
+    value: Any = output("value", "Value", {"id": 42, "total": 19.9})
+    url: Url = output("url", "URL it was read from", "https://api.example.com/orders/42")
+
+
+@service.lookup("Get JSON")
+async def get_json(ctx: Context, params: Getting) -> Value | None:
+    """Get JSON from a URL, or a part of it. Nothing is found if the page doesn't exist or the value is empty."""
+    response = await ctx.http.request("GET", params.url, headers=params.headers)
+    if response.status in (404, 410):
+        return None
+    ctx.http.check(response)
+    value = await selected(response, params.path or "@")
+    if value is None or value in ("", [], {}):
+        return None
+    return Value.model_construct(value=value, url=Url(hide("address", params.url)))
 
 
 def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:

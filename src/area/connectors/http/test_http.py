@@ -12,11 +12,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
-from area.connectors.http import Call, Watched, WatchedList, new_list_item, request, service, value_changed
+from area.connectors.http import Call, Watched, WatchedList, get_json, new_list_item, request, service, value_changed
 from area.connectors.http.fields import statuses
 from area.kit.http import Client
 from area.sdk import Context, Event, Guard, Http, Permanent, Retry
 from area.sdk.dedupe import Seen, fresh
+from area.sdk.testing import act, finds_nothing
 
 START = datetime.now(UTC)
 
@@ -578,3 +579,23 @@ def test_fixtures_are_what_the_actions_return(name):
     model = service.actions[name].returns
     assert set(sample["data"]) == set(model.model_fields)
     model.model_validate(sample["data"])
+
+
+# --- get_json --------------------------------------------------------------------------------------------------------
+
+
+async def test_json_is_looked_up(ctx, peer):
+    peer.says({"orders": [{"id": 7, "total": 19.9}]})
+    result = await act(ctx, get_json, url=peer.url("/o?key=s3cret"), path="orders[0].total", headers={"X-A": "b"})
+    assert (result.found, result.value) == (True, 19.9)
+    assert "s3cret" not in result.url
+    assert peer.got[0][0] == "GET"
+    assert peer.got[0][2]["X-A"] == "b"
+    assert (await act(ctx, get_json, url=peer.url())).value == {"orders": [{"id": 7, "total": 19.9}]}
+    await finds_nothing(ctx, get_json, url=peer.url(), path="nothing.there")
+    await finds_nothing(ctx, get_json, url=peer.url(), path="orders[?id == `8`]")
+    peer.says({}, status=404)
+    await finds_nothing(ctx, get_json, url=peer.url())
+    peer.says({}, status=403)
+    with pytest.raises(Permanent):
+        await act(ctx, get_json, url=peer.url())

@@ -9,8 +9,8 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    Gone,
     Output,
-    Permanent,
     Sentence,
     Service,
     ZoneName,
@@ -160,6 +160,24 @@ async def daily_crypto_price(
         yield Event(planned.date().isoformat(), await coin_price(ctx, coin, currency), planned)
 
 
+@service.lookup("Get an exchange rate")
+async def get_exchange_rate(ctx: Context, base: Base, quote: In, source: Source = "blended") -> Quote | None:
+    """Get the latest reference rate of a currency, compared with that of the day before."""
+    try:
+        return await exchange_rate(ctx, base, quote, source)
+    except Gone:
+        return None
+
+
+@service.lookup("Get a coin's price")
+async def get_crypto_price(ctx: Context, coin: Coin, quote: Currency = "usd") -> Quote | None:
+    """Get the current price of a cryptocurrency, compared with that of 24 hours ago."""
+    try:
+        return await coin_price(ctx, coin, quote)
+    except Gone:
+        return None
+
+
 async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quote:
     """The latest reference rate, compared with the previous day's."""
     query = {"base": base, "quotes": quote, "from": (datetime.now(UTC) - BACK).date().isoformat()}
@@ -168,7 +186,7 @@ async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quo
     rows = parse(list[Rate], await ctx.http.get(f"{FRANKFURTER}/rates", params=query), "Frankfurter")
     rates = sorted((row.date, row.rate) for row in rows if row.quote == quote)
     if not rates:
-        raise Permanent(Sentence("Frankfurter has no rate for %(base)s in %(quote)s.", base=base, quote=quote))
+        raise Gone(Sentence("Frankfurter has no rate for %(base)s in %(quote)s.", base=base, quote=quote))
     day, rate = rates[-1]
     before = rates[-2][1] if len(rates) > 1 else None
     change = None if before is None else round((rate / before - 1) * 100, 4)
@@ -184,16 +202,14 @@ async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
     answer = await ctx.http.get(f"{COINGECKO}/simple/price", params=query)
     body = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
     if body is None:
-        raise Permanent(
+        raise Gone(
             Sentence(
                 'CoinGecko has no coin "%(coin)s". Use the API ID from the coin\'s page, such as bitcoin.', coin=coin
             )
         )
     price, updated = body.get(currency), body.get("last_updated_at")
     if not price or not updated:
-        raise Permanent(
-            Sentence('CoinGecko has no price for %(coin)s in "%(currency)s".', coin=coin, currency=currency)
-        )
+        raise Gone(Sentence('CoinGecko has no price for %(coin)s in "%(currency)s".', coin=coin, currency=currency))
     change, at = body.get(f"{currency}_24h_change"), datetime.fromtimestamp(updated, UTC)  # null when it is stale
     before = None if change is None or change <= -100 else price / (1 + change / 100)
     change = None if change is None else round(change, 4)

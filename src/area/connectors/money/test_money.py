@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from area.connectors.money import Quote, coin_price, exchange_rate, service
 from area.sdk import Context, Permanent, Retry, now
-from area.sdk.testing import Answer, Asked, Double, Watch, connector
+from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, finds_nothing
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # a Monday
 RATES = {"date", "from", "to", "base", "quotes", "providers", "group"}  # lib/public/v2/openapi.json
@@ -248,3 +248,22 @@ def test_parameters():
     assert pair(base="eur", quote="usd", percent=1).base == "EUR"
     assert list(pair.model_fields) == ["base", "quote", "source", "percent", "over"]
     assert service.quality == "generated"
+
+
+async def test_a_rate_and_a_price_are_looked_up(ctx, double):
+    double.rates = {"2026-11-20": 1.0, "2026-11-23": 1.1}
+    rate = await act(ctx, service.reactions["get_exchange_rate"], base="eur", quote="usd")
+    assert (rate.found, rate.base, rate.quote, rate.rate, rate.before, rate.change_percent) == (
+        True,
+        "EUR",
+        "USD",
+        1.1,
+        1,
+        10,
+    )
+    price = await act(ctx, service.reactions["get_crypto_price"], coin="Bitcoin")
+    assert (price.base, price.quote, price.rate, price.change_percent) == ("bitcoin", "usd", 100, 0.5)
+    await finds_nothing(ctx, service.reactions["get_crypto_price"], coin="nocoin")
+    await finds_nothing(ctx, service.reactions["get_crypto_price"], coin="bitcoin", quote="zzz")
+    double.rates = {}
+    await finds_nothing(ctx, service.reactions["get_exchange_rate"], base="eur", quote="usd")

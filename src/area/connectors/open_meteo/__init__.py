@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 from itertools import zip_longest
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
@@ -11,6 +12,7 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    Gone,
     Output,
     Permanent,
     Sentence,
@@ -214,6 +216,31 @@ def tomorrows_forecast(
 ) -> Events[Forecast]:
     """Runs every day at the time you choose, with tomorrow's forecast, or only if a condition is forecast."""
     return _daily(ctx, 1, place, units, time, timezone, condition)
+
+
+@service.lookup("Get the current weather")
+async def get_weather(ctx: Context, place: Place, units: Units = "metric") -> Conditions | None:
+    """Get the current weather at a place."""
+    try:
+        return await conditions(ctx, place, units)
+    except Gone:
+        return None
+
+
+@service.lookup("Get a forecast")
+async def get_forecast(
+    ctx: Context,
+    place: Place,
+    units: Units = "metric",
+    day: Annotated[Literal["today", "tomorrow"], param("Day of the forecast", "tomorrow")] = "today",
+    timezone: Zone = "UTC",
+) -> Forecast | None:
+    """Get the forecast of a place for today or tomorrow."""
+    today = datetime.now(ZoneInfo(timezone)).date()
+    try:
+        return await forecast(ctx, place, units, timezone, today + timedelta(days=day == "tomorrow"))
+    except Gone:
+        return None
 
 
 async def _daily(

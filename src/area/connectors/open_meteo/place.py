@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from area.sdk import Context, Permanent, Sentence, parse
+from area.sdk import Context, Gone, Permanent, Sentence, parse
 
 GEOCODING = "https://geocoding-api.open-meteo.com/v1/search"
 LARGER = 10  # times as many inhabitants as the next place of that name: the one that is meant
@@ -76,7 +76,7 @@ async def _look_up(ctx: Context, place: str) -> dict[str, Any]:
     places = [place for place in places if place.name.casefold() == name.casefold()] or places
     places.sort(key=lambda place: place.population, reverse=True)
     if not places:
-        raise Permanent(
+        raise Gone(
             Sentence('Open-Meteo has no place "%(place)s". It has: %(places)s.', place=place, places=_listed(every))
             if every
             else Sentence(

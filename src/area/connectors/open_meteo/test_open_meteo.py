@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from area.connectors.open_meteo import service
 from area.connectors.open_meteo.place import locate
 from area.sdk import Context, Permanent, Retry, now
-from area.sdk.testing import Answer, Asked, Double, Watch, connector
+from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, finds_nothing
 
 # openapi/forecast.yml of github.com/open-meteo/open-meteo
 FORECAST = {
@@ -350,3 +350,14 @@ def test_parameters():
 def test_it_says_that_it_was_never_run_against_the_vendor():
     assert service.quality == "generated"
     assert {path.stem for path in (Path(__file__).parent / "fixtures").glob("*.json")} == set(service.actions)
+
+
+async def test_the_weather_is_looked_up(ctx, double):
+    double.now |= {"temperature_2m": 7.5, "weather_code": 61}
+    now = await act(ctx, service.reactions["get_weather"], place="Paris, France")
+    assert (now.found, now.place, now.temperature, now.condition) == (True, "Paris, Île-de-France, France", 7.5, "rain")
+    tomorrow = await act(ctx, service.reactions["get_forecast"], place="Paris, France", day="tomorrow", timezone="UTC")
+    assert (tomorrow.day.isoformat(), tomorrow.condition, tomorrow.sunrise) == ("2026-11-24", "rain", "08:11")
+    assert (await act(ctx, service.reactions["get_forecast"], place="48.86, 2.35")).condition == "clear"
+    await finds_nothing(ctx, service.reactions["get_weather"], place="Nowhere")
+    await finds_nothing(ctx, service.reactions["get_forecast"], place="Nowhere")

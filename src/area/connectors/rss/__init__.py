@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
-from area.sdk import Context, Event, Events, Reader, Sentence, Service, counted, param
+from area.sdk import Context, Event, Events, Reader, Response, Sentence, Service, counted, param
 from area.sdk.keys import FeedKey, credentials
 from area.sdk.sensitive import hide
 
@@ -106,8 +106,7 @@ async def new_item(
     response = await ctx.http.get_if_changed(url, seen, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)
     items: list[dict[str, Any]] = []
     if response is not None:
-        host, content_type = response.host, response.headers.get("content-type", "")
-        feed = await _reader.read(host, response.body, url=response.url, content_type=content_type, host=host)
+        feed = await _read(response)
         items = feed["items"]
         seen["shared"] = sorted({*seen.get("shared", []), *_shared(items)})[:MOST_SHARED]
         notes = [_left_out(feed["skipped"]), _told_apart(items, seen)]
@@ -115,19 +114,50 @@ async def new_item(
     ctx.state.update(seen)
     if response is not None:
         ctx.note(*notes)
-    title, text = (title_contains or "").casefold(), (text_contains or "").casefold()
     for item in reversed(items):  # feeds begin with the newest, and those without dates fire in this order
-        name = _name(item, seen["shared"])
-        at, content, signs = item.pop("at"), item.pop("text"), item.pop("signs")
-        if title in item["title"].casefold() and (text in item["summary"].casefold() or text in content.casefold()):
-            item["published"] = item["published"] and datetime.fromisoformat(item["published"])
+        if _contains(item, title_contains, text_contains):
             yield Event(
-                name,
-                Item.model_construct(**item, feed_url=Url(hide("address", url))),
-                at and datetime.fromisoformat(at),
-                tuple(signs),
+                _name(item, seen["shared"]),
+                _item(item, url),
+                item["at"] and datetime.fromisoformat(item["at"]),
+                tuple(item["signs"]),
                 (_bounded(item["id"]),),
             )
+
+
+@service.lookup("Get the newest item of a feed")
+async def newest_item(
+    ctx: Context, url: Feed, title_contains: InTitle = None, text_contains: InText = None
+) -> Item | None:
+    """Get the newest item of a feed, or the newest that contains a text."""
+    response = await ctx.http.request("GET", url, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)
+    ctx.http.check(response)
+    items = (await _read(response))["items"]
+    fitting = [item for item in items if _contains(item, title_contains, text_contains)]
+    if not fitting:
+        return None
+    dated = [item for item in fitting if item["at"]]
+    newest = max(dated, key=lambda item: datetime.fromisoformat(item["at"])) if dated else fitting[0]
+    return _item(newest, url)
+
+
+async def _read(response: Response) -> dict[str, Any]:
+    host, content_type = response.host, response.headers.get("content-type", "")
+    feed: dict[str, Any] = await _reader.read(
+        host, response.body, url=response.url, content_type=content_type, host=host
+    )
+    return feed
+
+
+def _contains(item: dict[str, Any], title: str | None, text: str | None) -> bool:
+    title, text = (title or "").casefold(), (text or "").casefold()
+    return title in item["title"].casefold() and (text in item["summary"].casefold() or text in item["text"].casefold())
+
+
+def _item(item: dict[str, Any], url: str) -> Item:
+    values = {name: value for name, value in item.items() if name not in ("at", "text", "signs")}
+    values["published"] = item["published"] and datetime.fromisoformat(item["published"])
+    return Item.model_construct(**values, feed_url=Url(hide("address", url)))
 
 
 def _shared(items: list[dict[str, Any]]) -> set[str]:

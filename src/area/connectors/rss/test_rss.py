@@ -15,13 +15,14 @@ from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from area.connectors import rss
-from area.connectors.rss import Item, new_item
+from area.connectors.rss import Item, new_item, newest_item
 from area.connectors.rss import reader as rss_reader
 from area.kit.http import Client
 from area.kit.sandbox import Decoder
 from area.sdk import Context, Event, Guard, Http, Permanent, Retry
 from area.sdk.decoding import documents
 from area.sdk.dedupe import Seen, fresh
+from area.sdk.testing import act, finds_nothing
 
 START = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=30, microsecond=0)
 
@@ -530,3 +531,19 @@ def test_fixture_is_what_the_action_returns():
     sample = json.loads(Path(__file__).with_name("fixtures").joinpath("new_item.json").read_text())
     assert set(sample["data"]) == set(Item.model_fields)
     Item.model_validate(sample["data"])
+
+
+async def test_the_newest_item_is_looked_up(ctx, peer):
+    peer.serves(
+        channel(
+            "<item><title>Old</title><guid>1</guid><pubDate>Mon, 23 Nov 2026 10:00:00 GMT</pubDate></item>",
+            "<item><title>New</title><guid>2</guid><pubDate>Tue, 24 Nov 2026 10:00:00 GMT</pubDate></item>",
+        )
+    )
+    newest = await act(ctx, newest_item, url=peer.url)
+    assert (newest.found, newest.id, newest.title, newest.feed_title) == (True, "2", "New", "A & B")
+    assert newest.published == datetime(2026, 11, 24, 10, tzinfo=UTC)
+    assert (await act(ctx, newest_item, url=peer.url, title_contains="old")).id == "1"
+    await finds_nothing(ctx, newest_item, url=peer.url, title_contains="other")
+    peer.serves(channel("<item><title>First</title></item>", "<item><title>Second</title></item>"))
+    assert (await act(ctx, newest_item, url=peer.url)).title == "First"

@@ -10,6 +10,7 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    Gone,
     Output,
     Pages,
     Permanent,
@@ -23,6 +24,7 @@ from area.sdk import (
     output,
     param,
     parse,
+    quoted,
     timestamp,
 )
 
@@ -118,6 +120,14 @@ class Picture(Output):
     license: str = output("image.license.type", "License", "CC BY-SA 4.0", "")
 
 
+class Summary(Output):
+    title: str = output("titles.normalized", "Title", "Ada Lovelace")
+    description: str = output("description", "Short description", "English mathematician", "")
+    extract: str = output("extract", "First sentences", "Ada Lovelace was an English mathematician.", "")
+    url: str = output("content_urls.desktop.page", "URL of the page", "https://en.wikipedia.org/wiki/Ada_Lovelace")
+    image: str | None = output("thumbnail.source", "Picture", "https://upload.wikimedia.org/ada.jpg", None)
+
+
 @service.poll("Page edited", every=EVERY)
 async def page_edited(ctx: Context, since: datetime, language: In = "en", *, title: Title) -> Events[Edit]:
     """Triggers when someone edits a page. Redirects are followed."""
@@ -182,6 +192,17 @@ def article_of_the_day(ctx: Context, language: In = "en") -> Events[Article]:
 def picture_of_the_day(ctx: Context, language: In = "en") -> Events[Picture]:
     """Runs every day with the featured picture of Wikimedia Commons, described in this language."""
     return _of_the_day(ctx, language, "image", Picture)
+
+
+@service.lookup("Get a page's summary")
+async def get_summary(ctx: Context, language: In = "en", *, title: Title) -> Summary | None:
+    """Get the first sentences of a page. Redirects are followed."""
+    try:
+        # https://www.mediawiki.org/wiki/Page_Content_Service "/page/summary/{title}"
+        address = f"https://{language}.wikipedia.org/api/rest_v1" + quoted("/page/summary/{}", title.replace(" ", "_"))
+        return await ctx.http.get(address, Summary, gone=(404,))
+    except Gone:
+        return None
 
 
 async def _of_the_day(ctx: Context, language: str, name: str, kind: type[Any]) -> Events[Any]:

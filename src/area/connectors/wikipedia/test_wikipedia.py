@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from area.connectors.wikipedia import Article, _address, service
 from area.sdk import Context, Permanent, Retry, now
-from area.sdk.testing import Answer, Asked, Double, Watch, connector
+from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, finds_nothing
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 COMMON = {"action", "format", "formatversion", "maxlag", "continue"}
@@ -339,3 +339,24 @@ def test_parameters():
         with pytest.raises(ValidationError):
             service.actions["page_edited"].params(title=title)
     assert service.quality == "generated"
+
+
+async def test_a_summary_is_looked_up(ctx, double):
+    def summary(asked: Asked) -> Any:
+        if asked.params["title"] != "Ada_Lovelace":
+            return Answer(404, {"type": "Internal error", "status": 404})
+        page = {"desktop": {"page": "https://fr.wikipedia.org/wiki/Ada_Lovelace"}}
+        names = {"canonical": "Ada_Lovelace", "normalized": "Ada Lovelace", "display": "<i>Ada</i>"}
+        return {
+            "type": "standard",
+            "title": "Ada Lovelace",
+            "titles": names,
+            "extract": "Ada was.",
+            "content_urls": page,
+        }
+
+    double.on("GET", "/api/rest_v1/page/summary/{title}", summary)
+    page = await act(ctx, service.reactions["get_summary"], language="fr", title="Ada Lovelace")
+    assert (page.found, page.title, page.extract, page.image) == (True, "Ada Lovelace", "Ada was.", None)
+    assert page.url == "https://fr.wikipedia.org/wiki/Ada_Lovelace"
+    await finds_nothing(ctx, service.reactions["get_summary"], title="Nobody/Nothing")

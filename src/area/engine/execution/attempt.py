@@ -31,8 +31,8 @@ from area.kit.evaluation import evaluate
 from area.kit.sentences import Moment, Sentence, parts_of
 from area.kit.template import RenderError
 from area.kit.text import clean_text, dump_parts
-from area.runs.record import Attempt, unseal
-from area.sdk import AuthExpired, Context, Partial, Permanent, Retry
+from area.runs.record import Attempt, Status, unseal
+from area.sdk import AuthExpired, Context, NothingFound, Partial, Permanent, Retry
 
 log = structlog.get_logger()
 
@@ -219,8 +219,9 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
     except Partial as error:
         member.record.state = error.state
         return over(member, area, "failed", started, clock, error=str(error), result=error.result)
-    except Permanent as error:
-        return over(member, area, "failed", started, clock, error=str(error), permanent=True)
+    except (NothingFound, Permanent) as error:
+        status: Status = "skipped" if isinstance(error, NothingFound) else "failed"
+        return over(member, area, status, started, clock, error=str(error), permanent=status == "failed")
     except DatabaseAwayError:
         return await retry_later(means, running, area, Retry(Sentence("AREA couldn't reach its database.")))
     except TimeoutError:

@@ -4,7 +4,7 @@ polls.
 
 from area.sdk.testing.descriptions import Description, described, discovered
 from area.sdk.testing.double import Answer, Asked, Double
-from area.sdk.testing.engine import HOOK, Watch, act, connector, deliver, delivery, outcomes
+from area.sdk.testing.engine import HOOK, Watch, act, connector, deliver, delivery, finds_nothing, outcomes
 from area.sdk.testing.graphql import graphed
 from area.sdk.testing.lexicons import lexicons
 
@@ -21,6 +21,7 @@ __all__ = [
     "delivery",
     "described",
     "discovered",
+    "finds_nothing",
     "graphed",
     "lexicons",
     "outcomes",

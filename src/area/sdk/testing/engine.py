@@ -19,7 +19,7 @@ from area.kit.pool import Place
 from area.sdk.context import Context, alone
 from area.sdk.credentials import Credentials
 from area.sdk.dedupe import Seen, fresh
-from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
+from area.sdk.errors import AuthExpired, ConnectorError, Gone, NothingFound, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
 from area.sdk.http import Access, Fixed, Http
 from area.sdk.oauth2 import OAuth2
@@ -129,6 +129,14 @@ async def act(ctx: Context, reaction: Reaction, **params: Any) -> Any:
     isn't what it declares.
     """
     return await attempted(ctx, reaction, reaction.params(**params), _doubles.get(ctx.http, ()))
+
+
+async def finds_nothing(ctx: Context, reaction: Reaction, **params: Any) -> None:
+    """Check that a look-up finds nothing: it stops there, or returns empty values, as the user chose."""
+    with pytest.raises(NothingFound):
+        await act(ctx, reaction, **params)
+    result = await act(ctx, reaction, **params, if_nothing="go_on")
+    assert not any(result.model_dump(mode="json").values()), f"{reaction.key} found {result}"
 
 
 def delivery(

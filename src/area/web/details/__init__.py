@@ -15,7 +15,7 @@ from area import areas, runs
 from area.areas import bundles
 from area.areas.plans import MASK
 from area.areas.views import AreaOut, PartOut
-from area.doors.deps import Id, ScopeDep, SessionDep, StateDep
+from area.doors.deps import CacheDep, Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
@@ -106,11 +106,13 @@ async def power(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, sess
 
 
 @router.post("/areas/{area_id:int}/try")
-async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, session: SessionDep) -> Response:
-    """Dry run: show what would be sent without sending it."""
+async def try_out(
+    page: SignedIn, area_id: Id, form: Fields, state: StateDep, cache: CacheDep, session: SessionDep
+) -> Response:
+    """Dry run: show what would be sent without sending it, and what a look-up finds."""
     try:
         data = event(page, form["data"]) if form.get("data", "").strip() else None
-        preview = await control.preview(session, state, page.user.id, area_id, data)
+        preview = await control.preview(session, state, page.user.id, area_id, data, cache=cache)
     except Invalid as error:
         sentences = [problem["message"] for problem in error.errors] or [error.message]
         return await page.show(

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area.areas import Checked
 from area.areas.plans import SAMPLE_RUN, filling_of
 from area.catalog import ComponentView
-from area.engine import control
+from area.engine import control, dry_run
 from area.kit.budget import MAX_FILLED, Budget
 from area.kit.evaluation import evaluate
 from area.kit.template import RenderError, TemplateError, as_text
@@ -65,7 +65,7 @@ class Look:
     event: Mapping[str, Any] | None = None
     sample: bool = True
     filled: list[Shown] = field(default_factory=list)
-    dry: control.Preview | None = None
+    dry: dry_run.Preview | None = None
     due: datetime | None = None
     timer: bool = False
 
