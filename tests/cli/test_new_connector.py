@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,13 @@ from area.cli import skeleton
 
 ROOT = Path(__file__).parents[2]
 KINDS = list(skeleton.PIECES)
+# commands of `area` in one process: each of their own would import everything anew
+EACH = """
+import json, sys
+from area.cli.commands import app
+for arguments in json.loads(sys.argv[1]):
+    app(arguments, standalone_mode=False)
+"""
 
 
 def run(*command, cwd, **environment):
@@ -35,12 +44,9 @@ def checkout(tmp_path):
 
 
 def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
-    area = (sys.executable, "-m", "area.cli", "new-connector")
-    for kind in KINDS:
-        run(*area, f"only_{kind}", f"--{kind}", cwd=checkout, PYTHONPATH="src")
-    output = run(
-        *area, "all_of_it", *(f"--{kind}" for kind in KINDS), "--title", "All & more", cwd=checkout, PYTHONPATH="src"
-    )
+    commands = [["new-connector", f"only_{kind}", f"--{kind}"] for kind in KINDS]
+    commands += [["new-connector", "all_of_it", *(f"--{kind}" for kind in KINDS), "--title", "All & more"]]
+    output = run(sys.executable, "-c", EACH, json.dumps(commands), cwd=checkout, PYTHONPATH="src")
     assert "wrote src/area/connectors/all_of_it/fixtures/item_changed.json" in output
     connectors = "src/area/connectors"
     run(sys.executable, "-m", "ruff", "format", "--check", connectors, cwd=checkout)
@@ -48,9 +54,9 @@ def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
     everywhere = "test_all.py"
     (checkout / everywhere).write_text((ROOT / "tests" / "connectors" / everywhere).read_text())
     tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml")
-    output = run(*tests, "--rootdir=.", connectors, everywhere, cwd=checkout, PYTHONPATH="src")
-    assert "passed" in output
-    assert "all_of_it" in run(*tests, "--rootdir=.", "--collect-only", everywhere, cwd=checkout, PYTHONPATH="src")
+    output = run(*tests, "--rootdir=.", "-vv", connectors, everywhere, cwd=checkout, PYTHONPATH="src")
+    assert re.search(r" passed, .* in ", output)
+    assert re.search(rf"^{everywhere}::.*all_of_it.* PASSED", output, re.MULTILINE)
     tried = run(sys.executable, "-m", "area.cli", "try", "all_of_it.item_changed", cwd=checkout, PYTHONPATH="src")
     assert '"title": "Hello"' in tried
 

@@ -69,8 +69,10 @@ def new(
 
 
 def _write_reference(root: Path) -> None:
-    """Write the reference of all components anew, in a process that knows the new one."""
-    command = [sys.executable, "-m", "area.cli.reference", str(root / "docs" / "reference")]
+    """Write the reference of all components anew, if there is one, in a process that knows the new one."""
+    if not (reference := root / "docs" / "reference").is_dir():
+        return
+    command = [sys.executable, "-m", "area.cli.reference", str(reference)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if done.returncode:
         console.echo(f"The reference was not updated; run `make docs`. {done.stderr[-500:]}", err=True)
