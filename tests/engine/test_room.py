@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from area.engine import runtime
-from area.engine.execution import executor, fairness
+from area.engine.execution import executor, fairness, outcome
 from area.engine.intake import BULK
 from area.engine.sources import polls
 from area.runs import figures
@@ -66,6 +66,7 @@ async def test_who_fills_a_worker_makes_room_for_others(state, user, world, gate
     slots(state, 1)
     monkeypatch.setattr(executor, "HELD", 4)
     monkeypatch.setattr(fairness, "LOOK_FOR_ROOM", 0.01)
+    monkeypatch.setattr(outcome, "CROWDED", (1, 2))
     crowd = await slow_area(state, user)
     other = await make_area(state, await make_user(state, "bob"), action="webhook.received", text="quick")
     async with worker(state) as running:

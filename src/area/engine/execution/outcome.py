@@ -20,6 +20,7 @@ from area.sdk import Retry
 
 MAX_ATTEMPTS = 16
 LONGEST_PAUSE = timedelta(hours=4)
+CROWDED = (1.0, 30.0)  # seconds until what made room is tried again
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ def leave(
 
 def crowded(member: Member, area: Loaded) -> Outcome:
     """The execution makes room for other users' and queues behind them."""
-    due = now() + timedelta(seconds=random.uniform(1, 30))  # noqa: S311 - spreads load
+    due = now() + timedelta(seconds=random.uniform(*CROWDED))  # noqa: S311 - spreads load
     return leave(member, area, due, "crowded", priority=BULK - 1)
 
 
