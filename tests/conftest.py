@@ -24,6 +24,7 @@ from area import catalog
 from area.db import embedded, schema
 from area.db.session import Database
 from area.registry import Registry, registry
+from tests.budget import Budget
 from tests.passwords import cheapen
 
 # Nothing here must outlive a crash of the machine.
@@ -35,6 +36,10 @@ cheapen()
 
 # What is imported and collected stays: the garbage collector need not look for anything in its million objects.
 gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Budget())
 
 
 def pytest_collection_finish() -> None:
