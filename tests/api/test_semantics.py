@@ -95,6 +95,20 @@ async def test_what_can_not_be_null_is_refused(people, area, name):
     assert (await people.user.patch(f"/api/areas/{area['id']}", {"description": None})).status == 200
 
 
+async def test_areas_of_a_state_go_in_pages(people):
+    made = [(await people.user.post("/api/areas", {**AREA, "name": f"A{place}"})).json()["id"] for place in range(5)]
+    for number in made[::2]:
+        await people.user.post(f"/api/areas/{number}/disable")
+    first = (await people.user.get("/api/areas", params={"state": "off", "limit": 2})).json()
+    assert [area["id"] for area in first["items"]] == [made[4], made[2]]
+    rest = {"state": "off", "limit": 2, "cursor": first["next_cursor"]}
+    second = (await people.user.get("/api/areas", params=rest)).json()
+    assert ([area["id"] for area in second["items"]], second["next_cursor"]) == ([made[0]], None)
+    both = await people.user.get("/api/areas", params={"state": ["off", "never_fired"]})
+    assert len(both.json()["items"]) == 5
+    assert (await people.user.get("/api/areas", params={"state": "of"})).status == 422
+
+
 async def test_unknown_query_parameters_are_refused(people, nobody):
     refused = await people.user.get("/api/executions", params={"statsu": "failed"})
     assert refused.status == 422

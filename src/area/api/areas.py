@@ -12,6 +12,7 @@ from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
 from area.areas import AreaIn, bundles, chains, links
+from area.areas.views import State
 from area.doors.deps import CacheDep, Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.doors.route import Route
 from area.engine import control, dry_run
@@ -96,6 +97,7 @@ async def read(
     q: Annotated[Line | None, Query(max_length=255, description="Part of the name")] = None,
     service: Annotated[Line | None, Query(max_length=100, description="A service's slug")] = None,
     active: Annotated[bool | None, Query(description="Only those that are switched on, or off")] = None,
+    state: Annotated[list[State], Query(max_length=9, description="Can be repeated")] = [],  # noqa: B006
 ) -> Page[areas.AreaOut]:
     """Your AREAs, newest first."""
     rows = await areas.find(
@@ -107,6 +109,7 @@ async def read(
         q=q,
         service=service,
         active=active,
+        states=state,
     )
     return Page(**page.cut(rows))
 

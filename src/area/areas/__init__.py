@@ -329,10 +329,11 @@ async def find(
     q: str | None = None,
     service: str | None = None,
     active: bool | None = None,
+    states: Collection[views.State] = (),
     addresses: bool = True,
 ) -> list[AreaOut]:
-    """The user's AREAs with an id below `before`, newest first. `q` searches names, `service` is a slug; for
-    `addresses`, see `views.load`.
+    """The user's AREAs with an id below `before`, newest first. `q` searches names, `service` is a slug, `states` are
+    those wanted (default: all); for `addresses`, see `views.load`.
     """
     statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id.desc()).limit(limit)
     if before is not None:
@@ -344,9 +345,15 @@ async def find(
         statement = statement.where(Area.name.ilike(f"%{escaped}%"))
     if service:
         statement = _of_service(statement, scope.registry, service)
-    async with search(session) if q else nullcontext():
-        ids = (await session.scalars(statement)).all()
-    return await views.load(session, scope, ids, addresses=addresses)
+    found: list[AreaOut] = []
+    while True:
+        async with search(session) if q else nullcontext():
+            ids = (await session.scalars(statement)).all()
+        loaded = await views.load(session, scope, ids, addresses=addresses)
+        found += [area for area in loaded if not states or area.state in states]
+        if len(ids) < limit or len(found) >= limit:
+            return found[:limit]
+        statement = statement.where(Area.id < ids[-1])
 
 
 async def services_in_use(session: AsyncSession, registry: Registry, user_id: int) -> list[tuple[str, str]]:

@@ -8,8 +8,10 @@ from area.cli import console
 from area.cli.log import owner_of
 
 if TYPE_CHECKING:
+    from area.db.session import Database
     from area.engine.state import State
     from area.runs import ExecutionLine, ExecutionView
+    from area.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, show and cancel executions.")
 
@@ -38,12 +40,12 @@ def list_(
         raise console.Failed(f"There is no status {status!r}. Choose one of {', '.join(get_args(Status))}.")
     statuses: tuple[Status, ...] = (status,) if status else ()  # type: ignore[assignment] # checked above
 
-    async def work(state: "State") -> "list[ExecutionLine]":
-        async with state.database.sessions() as session:
+    async def work(database: "Database", _: "Settings") -> "list[ExecutionLine]":
+        async with database.sessions() as session:
             owner = await console.find_user(session, user)
             return await runs.find(session, owner.id, limit=limit, area_id=area, status=statuses, q=search)
 
-    lines = console.with_state(work)
+    lines = console.with_database(work)
     if as_json:
         console.print_json(lines)
         return

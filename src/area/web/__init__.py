@@ -22,7 +22,19 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     app.state.area = state
     app.state.cache = cache
     errors.install(app)
-    pages = APIRouter()
+    app.include_router(pages())
+    for lang in language.NAMES:  # read now rather than while somebody waits
+        for folder in state.registry.folders.values():
+            language.words(lang, folder)
+    app.add_middleware(Compress, media_type="text/html")
+    app.add_middleware(Methods, routes=app.routes)
+    app.add_middleware(Edge, respond=errors.respond, headers=headers(state))
+    return app
+
+
+def pages() -> APIRouter:
+    """The routes of the pages."""
+    together = APIRouter()
     for router in (
         sign_in,
         links,
@@ -41,15 +53,8 @@ def make_web(state: State, cache: Cache) -> FastAPI:
         avatars,
         admin,
     ):
-        pages.include_router(router.router)
-    app.include_router(pages)
-    for lang in language.NAMES:  # read now rather than while somebody waits
-        for folder in state.registry.folders.values():
-            language.words(lang, folder)
-    app.add_middleware(Compress, media_type="text/html")
-    app.add_middleware(Methods, routes=app.routes)
-    app.add_middleware(Edge, respond=errors.respond, headers=headers(state))
-    return app
+        together.include_router(router.router)
+    return together
 
 
 def headers(state: State) -> dict[str, str]:
