@@ -242,10 +242,10 @@ async def offer(state, area, data, **options):
 LOGIN = {"login": "ann", "password": "correct horse"}
 
 
-async def connect(state, user, login=LOGIN):
+async def connect(state, user, login=LOGIN, *, slug="locked", name=""):
     async with state.database.transaction() as session:
         return await connections.connect(
-            session, state.keyring, state.client, state.guard, state.registry, user, "locked", login
+            session, state.keyring, state.client, state.guard, state.registry, user, slug, login, name=name
         )
 
 

@@ -6,11 +6,12 @@ import pytest
 
 from area import areas
 from area.areas import AreaIn, AreaPatch, bundles, parameters, views
-from area.areas.plans import MASK, Scope
+from area.areas.plans import Scope
 from area.db.models import Area
 from area.engine import control
 from area.kit.crypto import Keyring
 from area.kit.problems import Invalid, NotFound, TooMany
+from area.sdk.sensitive import MASK
 
 from .conftest import make_area, make_user, rows
 

@@ -32,6 +32,7 @@ from area.sdk import (
     Subscription,
     hmac_sha256,
 )
+from tests.engine import conftest
 from tests.engine.conftest import Item, Login, Topic, make_area, rows, until, worker
 from tests.engine.hinting import HOUR, Vendor, change, read_subscription, renew, serving, soon, unsubscribe
 
@@ -86,11 +87,7 @@ async def connected(state, user, vendor):
 
 
 async def connect(state, user):
-    form = {"login": "a", "password": "b"}
-    async with state.database.transaction() as session:
-        await connections.connect(
-            session, state.keyring, state.client, state.guard, state.registry, user, "pad", form
-        )  # fmt: skip
+    await conftest.connect(state, user, slug="pad")
 
 
 async def make(state, user, topic="a", action="pad.note_written"):

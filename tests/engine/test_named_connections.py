@@ -13,24 +13,12 @@ from area.kit.crypto import Keyring
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.sdk import AuthExpired, Retry
 
-from .conftest import make_user, offer, rows, settled, statuses, until, worker
-
-LOGIN = {"login": "ann", "password": "correct horse"}
+from . import conftest
+from .conftest import LOGIN, make_user, offer, rows, settled, statuses, until, worker
 
 
 async def connect(state, user, name="", **changes):
-    async with state.database.transaction() as session:
-        return await connections.connect(
-            session,
-            state.keyring,
-            state.client,
-            state.guard,
-            state.registry,
-            user,
-            "locked",
-            LOGIN | changes,
-            name=name,
-        )
+    return await conftest.connect(state, user, LOGIN | changes, name=name)
 
 
 def wanted(name, connection=None, action="probe.item", reaction="locked.send_locked", **changes):

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from area import catalog, connections
+from area import catalog
 from area.connections import introductions
 from area.db.models import ConnectionState
 from area.engine.cache import Cache
@@ -23,7 +23,7 @@ from area.hooks import Hooks
 from area.kit.crypto import Keyring
 from area.kit.keys import Keys
 from area.sdk import Context, Credentials, Event, Inbound, Permanent, Reply, Request, Service, hmac_sha256, parse
-from tests.engine.conftest import Item, Login, Topic, make_area, make_user, rows, until, worker
+from tests.engine.conftest import Item, Login, Topic, connect, make_area, make_user, rows, until, worker
 
 SIGNING = "what it signs with"
 
@@ -104,17 +104,7 @@ async def tell(state, *accounts, signed=SIGNING, body=None, path="board", query=
 
 
 async def connected(state, user, account):
-    async with state.database.transaction() as session:
-        await connections.connect(
-            session,
-            state.keyring,
-            state.client,
-            state.guard,
-            state.registry,
-            user,
-            "board",
-            {"login": "a", "password": "b"},
-        )
+    await connect(state, user, slug="board")
     async with state.database.transaction() as session:
         (row,) = await session.scalars(select(ConnectionState).where(ConnectionState.user_id == user))
         row.account_id = account

@@ -6,7 +6,7 @@ from datetime import UTC, timedelta
 
 import orjson
 
-from area import areas, connections
+from area import areas
 from area.db.models import Base
 from area.engine import control
 from area.engine.cache import Cache
@@ -14,7 +14,7 @@ from area.engine.lanes import Intake
 from area.engine.sources import leases
 from area.hooks import Hooks
 from area.sdk import Permanent, Retry
-from tests.engine.conftest import baselined
+from tests.engine.conftest import baselined, connect
 from tests.engine.senders import send
 
 from .conftest import make_area, rows, settled, until, worker
@@ -199,17 +199,7 @@ async def test_the_life_of_an_area(state, user, world):
             raise Retry("not now", timedelta(hours=1))
 
     world.behaviour = behave
-    async with state.database.transaction() as session:
-        await connections.connect(
-            session,
-            state.keyring,
-            state.client,
-            state.guard,
-            state.registry,
-            user,
-            "locked",
-            {"login": "ann", "password": "x"},
-        )
+    await connect(state, user)
     polled = await make_area(state, user, action_parameters={"only_if": "title != 'no'"})
     hooked = await make_area(state, user, action="webhook.received", text="{{body.text}}")
     listening = await make_area(state, user, action="probe.heard")

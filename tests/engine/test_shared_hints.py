@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import RawTestServer
 from pydantic import SecretStr
 
-from area import catalog, connections
+from area import catalog
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import Hooks
@@ -30,6 +30,7 @@ from area.sdk import (
     Subscription,
     hmac_sha256,
 )
+from tests.engine import conftest
 from tests.engine.conftest import Item, Login, Topic, make_area, make_user, rows, until, worker
 from tests.engine.hinting import (
     HINTS,
@@ -99,11 +100,7 @@ async def vendor(state, request):
 
 
 async def connect(state, user):
-    async with state.database.transaction() as session:
-        await connections.connect(
-            session, state.keyring, state.client, state.guard, state.registry, user, "wall",
-            {"login": "a", "password": "b"},
-        )  # fmt: skip
+    await conftest.connect(state, user, slug="wall")
     return user
 
 

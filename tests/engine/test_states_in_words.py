@@ -12,7 +12,7 @@ from area.engine.platform import UserPlatform
 from area.kit.sentences import Sentence, from_parts, parts_of
 from area.sdk import Permanent, Retry
 
-from .conftest import make_area, offer, rows, until, worker
+from .conftest import connect, make_area, offer, rows, until, worker
 
 WORDS = Sentence("%(name)s rejected AREA's access (%(kind)s). Reconnect it.", name="Probe", kind="invalid_grant")
 IN_FRENCH = WORDS.translated("fr")
@@ -103,17 +103,7 @@ async def test_a_run_that_is_retried(state, user, world):
 
 
 async def test_a_connection_that_expired(state, user):
-    async with state.database.transaction() as session:
-        await connections.connect(
-            session,
-            state.keyring,
-            state.client,
-            state.guard,
-            state.registry,
-            user,
-            "locked",
-            {"login": "ann", "password": "secret"},
-        )
+    await connect(state, user)
     await UserPlatform(state, user, 0).connection_expired(Ref(user, "locked"), WORDS)
     async with state.database.sessions() as session:
         view = await connections.view(session, state.registry, user, "locked")

@@ -10,13 +10,14 @@ from area import areas
 from area.areas import links, parameters, views
 from area.areas.forms import OF_LINK, AreaIn, AreaPatch, LinkIn, Part
 from area.areas.links import Graph
-from area.areas.plans import MASK, Scope
+from area.areas.plans import Scope
 from area.areas.views import AreaOut, PartOut
 from area.db.models import Area
 from area.kit.problems import Conflict, FieldError, Invalid, Problem
 from area.kit.sentences import Sentence
 from area.registry import Registry
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 
 
 async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequence[int] | None = None) -> list[AreaIn]:

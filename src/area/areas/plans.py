@@ -20,11 +20,10 @@ from area.kit.template import condition
 from area.kit.template.filling import Filling
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
-from area.sdk import Action, Reaction, sensitive
+from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, fields
 from area.sdk.shapes import Shape
 
-MASK = sensitive.MASK
 SECRET = "enc:"  # noqa: S105 - the mark of an encrypted value, no secret
 MAX_VALUE = 64 * 1024  # characters of one parameter
 MOST_ERRORS = 100

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import connections
 from area.areas.forms import Part
 from area.areas.parameters import Parts
-from area.areas.plans import MASK, Config, to_text
+from area.areas.plans import Config, to_text
 from area.connections import vault
 from area.kit.crypto import Keyring
 from area.kit.problems import Conflict, Invalid
@@ -18,6 +18,7 @@ from area.registry import Registry
 from area.sdk import Action, Credentials, Reaction, keys, sensitive
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 
 
 def without_login(component: Action | Reaction, part: Part, place: str) -> tuple[Part, Mapping[str, Any] | None]:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area.areas import parameters
 from area.areas.links import When
 from area.areas.parameters import open_value
-from area.areas.plans import MASK, SECRET, Config, Scope, parse
+from area.areas.plans import SECRET, Config, Scope, parse
 from area.areas.triggers import WhenOff
 from area.connections import vault
 from area.db import contexts
@@ -29,6 +29,7 @@ from area.kit.sentences import Sentence, from_parts
 from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 
 States = Mapping[tuple[str, str], str]  # each connection's state, by service and name
 

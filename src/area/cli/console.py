@@ -115,6 +115,7 @@ def configured(*, quiet: bool = False) -> "Settings":
     from pydantic import ValidationError
 
     from area.kit import logs
+    from area.kit.refusals import refused
     from area.settings import settings
 
     try:
@@ -122,7 +123,7 @@ def configured(*, quiet: bool = False) -> "Settings":
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_context=False, include_input=False):
             name = "AREA_" + "_".join(map(str, detail["loc"])).upper() + ": " if detail["loc"] else ""
-            typer.echo(name + detail["msg"].removeprefix("Value error, "), err=True)
+            typer.echo(name + refused(detail), err=True)
         raise typer.Exit(2) from error
     if quiet:
         level = "warning" if loaded.log_level in ("debug", "info") else loaded.log_level

@@ -12,9 +12,8 @@ from area.kit.text import did_you_mean
 from area.sdk import Credentials
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name, fields
+from area.sdk.http.access import SHORTEST_SECRET
 from area.sdk.sensitive import MASK
-
-SHORTEST_SECRET = 4  # characters
 
 
 class FieldView(BaseModel):

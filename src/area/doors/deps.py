@@ -89,8 +89,7 @@ SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
 
 async def scope(state: StateDep) -> areas.Scope:
     """What the AREAs' functions need."""
-    settings = state.settings
-    return areas.Scope(state.registry, state.keyring, settings.base_url, settings.max_areas)
+    return state.scope
 
 
 ScopeDep = Annotated[areas.Scope, Depends(scope)]

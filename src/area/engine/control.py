@@ -11,7 +11,7 @@ from area import areas
 from area.areas import Checked
 from area.areas.parameters import configs
 from area.areas.parameters import present as present_config
-from area.areas.plans import MASK, Plan, compile_config, field_errors, to_text
+from area.areas.plans import Plan, compile_config, field_errors, to_text
 from area.areas.samples import sample_of
 from area.connections import vault
 from area.connections.vault import Ref
@@ -31,6 +31,7 @@ from area.runs import record_of
 from area.runs.record import Reason, RunRecord, seal, unseal
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 from area.sdk.timers import firing
 
 Mode = Literal["as_it_was", "present"]
@@ -54,7 +55,7 @@ from mine where x.id = mine.id returning x.id
 
 def scope(state: State) -> areas.Scope:
     """What the functions of `areas` need from the process."""
-    return areas.Scope(state.registry, state.keyring, state.settings.base_url, state.settings.max_areas)
+    return state.scope
 
 
 async def preview(

@@ -137,12 +137,9 @@ class UserPlatform:
         from area import areas
 
         await self._own(area)
-        scope = areas.Scope(
-            self.state.registry, self.state.keyring, self.state.settings.base_url, self.state.settings.max_areas
-        )
         with asking():
             async with self.state.database.transaction() as session:
-                await areas.set_active(session, scope, self.user_id, area, active=active)
+                await areas.set_active(session, self.state.scope, self.user_id, area, active=active)
 
     async def areas(self) -> list[tuple[int, str]]:
         """Ids and names of the user's AREAs, newest first."""

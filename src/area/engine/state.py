@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
+from area.areas import Scope
 from area.db.session import Database
 from area.engine import metrics
 from area.engine.load import Load
@@ -49,6 +50,11 @@ class State:
         pool = await state.database.pool()
         state.instance = await pool.fetchval("select value from meta where key = 'instance'")
         return state
+
+    @property
+    def scope(self) -> Scope:
+        """What the functions of `areas` and `runs` need."""
+        return Scope(self.registry, self.keyring, self.settings.base_url, self.settings.max_areas)
 
     async def close(self) -> None:
         """Close everything. Queries on a database that is away are abandoned."""

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from area.areas.plans import MASK, Scope
+from area.areas.plans import Scope
 from area.db.models import Area, AreaExecution, AreaVersion, Component, ExecutionLink, ExecutionRecord, Service
 from area.db.search import search
 from area.kit.crypto import Undecryptable
@@ -21,6 +21,7 @@ from area.kit.sentences import Sentence, from_parts
 from area.runs.record import Attempt, Reason, RunRecord, Status, unseal
 from area.sdk import Reaction
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 
 log = structlog.get_logger()
 

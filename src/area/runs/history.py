@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import parameters
-from area.areas.plans import MASK, SECRET, Config, Scope, compile_config, parse
+from area.areas.plans import SECRET, Config, Scope, compile_config, parse
 from area.db.models import Area, AreaVersion
 from area.kit.budget import Budget
 from area.kit.clock import now
@@ -25,6 +25,7 @@ from area.registry import Registry
 from area.runs import ExecutionView, masked
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 
 By = Literal["hour", "day"]
 

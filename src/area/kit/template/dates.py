@@ -70,12 +70,9 @@ def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
         raise BadArgument(str(error)) from error
 
     def show(value: Any, budget: Budget) -> str:
-        budget.spend(250)
-        if isinstance(value, dict | list | tuple) and value:
-            raise Unfit(Sentence("a list or an object is not a date."))
-        if is_empty(value):
+        at = _given(value, budget)
+        if at is None:
             return ""
-        at = _to_datetime(value)
         try:
             if isinstance(at, datetime):
                 local = at.astimezone(zone) if zone else at
@@ -104,12 +101,9 @@ def date_add_filter(duration: Argument, zone_name: Argument = None) -> Filter:
     number = 0 if months is None else sign * int(months[1]) * (1 if months[2].lower().startswith("m") else 12)
 
     def add(value: Any, budget: Budget) -> str:
-        budget.spend(250)
-        if isinstance(value, dict | list | tuple) and value:
-            raise Unfit(Sentence("a list or an object is not a date."))
-        if is_empty(value):
+        at = _given(value, budget)
+        if at is None:
             return ""
-        at = _to_datetime(value)
         try:
             if not isinstance(at, datetime):
                 if not shift % timedelta(days=1):
@@ -159,6 +153,14 @@ def _format(form: str) -> list[str | Callable[[datetime], str]]:
         pieces += [form[position : match.start()], DIRECTIVES[match[0]]]
         position = match.end()
     return [*pieces, form[position:]]
+
+
+def _given(value: Any, budget: Budget) -> datetime | date | None:
+    """What a filter for dates got; None if it is empty. Raises `Unfit`."""
+    budget.spend(250)
+    if isinstance(value, dict | list | tuple) and value:
+        raise Unfit(Sentence("a list or an object is not a date."))
+    return None if is_empty(value) else _to_datetime(value)
 
 
 def _to_datetime(value: Any) -> datetime | date:

@@ -154,7 +154,7 @@ async def _users(
 
 
 async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem | None = None) -> Response:
-    errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
+    errors = page.errors_of(error)
     return await page.show(
         "admin_user.html",
         error.status if error else 200,

@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from area import areas, runs
 from area.areas import bundles
-from area.areas.plans import MASK
 from area.areas.views import AreaOut, PartOut
 from area.doors.deps import CacheDep, Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
@@ -22,6 +21,7 @@ from area.registry import Registry
 from area.runs import history
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, form_fields
+from area.sdk.sensitive import MASK
 from area.web.details.curl import curl
 from area.web.editor.inputs import readable
 from area.web.parts.pages import Fields, Page, SignedIn

@@ -7,10 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
 from area.areas import parameters, secrets
-from area.areas.plans import MASK, Scope
+from area.areas.plans import Scope
 from area.registry import Registry
 from area.sdk import keys, sensitive
 from area.sdk.fields import by_name
+from area.sdk.sensitive import MASK
 from area.web.editor.forms import Form, Side
 from area.web.editor.origin import Origin
 from area.web.editor.sides import Half

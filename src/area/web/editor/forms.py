@@ -7,10 +7,11 @@ import orjson
 from pydantic import BaseModel, Field
 
 from area.areas import AreaIn, AreaOut, Part
-from area.areas.plans import MASK, to_text
+from area.areas.plans import to_text
 from area.catalog import ComponentView, VariableView
 from area.kit.template import paths_in
 from area.kit.text import clean_text
+from area.sdk.sensitive import MASK
 from area.web.editor import rows
 from area.web.editor.recipes import Recipe
 from area.web.editor.rows import Row, Rows

@@ -4,9 +4,10 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
-from area.areas.plans import MASK, Scope, to_text
+from area.areas.plans import Scope, to_text
 from area.areas.views import AreaOut
 from area.kit.problems import NotFound
+from area.sdk.sensitive import MASK
 from area.web.editor import forms
 from area.web.editor.forms import SIDES, Form, Side
 from area.web.editor.recipes import RECIPES

@@ -54,6 +54,10 @@ class Page:
     unread: int | None = None
     retry_after: int | None = None  # seconds, once somebody is told to wait
 
+    def errors_of(self, problem: Problem | None) -> dict[str, str]:
+        """A problem's translated sentences by field."""
+        return {error["field"]: self.say(error["message"]) for error in getattr(problem, "errors", [])}
+
     @property
     def user(self) -> accounts.UserView:
         """The signed-in user. Raises `SignInNeeded`."""

@@ -285,7 +285,7 @@ def field_errors(page: Page, error: Problem | None, field: str) -> dict[str, str
     """Errors by field; a problem without one is shown at `field`, if given."""
     if error is None:
         return {}
-    named = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
+    named = page.errors_of(error)
     return named or ({field: page.tell(error)} if field else {})
 
 

@@ -170,7 +170,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
         )
     except Problem as error:
         await session.rollback()
-        errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
+        errors = page.errors_of(error)
         return await page.show(
             "sign_up.html",
             422 if error.status < 429 else error.status,

@@ -44,7 +44,7 @@ async def forgot(page: Visit, form: Fields, session: SessionDep, address: Addres
     try:
         await reset.ask(session, page.state.settings, email, address)
     except Problem as error:
-        errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
+        errors = page.errors_of(error)
         problem = "" if errors else page.tell(error)
         return await page.show(
             "forgot_password.html", error.status, email=email, errors=errors, problem=problem, done=False
@@ -78,7 +78,7 @@ async def reset_password(page: Visit, form: Fields, session: SessionDep, address
         return await _over(page, "/forgot-password", page.say("Request a new link"))
     except Problem as error:
         await session.rollback()
-        errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
+        errors = page.errors_of(error)
         problem = "" if errors else page.tell(error)
         return await page.show("reset_password.html", error.status, token=token, errors=errors, problem=problem)
     return page.to("/sign-in", said=page.say("Password changed. Sign in with the new one."))
@@ -126,7 +126,7 @@ async def finish(page: Visit, form: Fields, request: Request, session: SessionDe
 
 
 async def _finish(page: Page, token: str, email: str, username: str, error: Problem | None = None) -> Response:
-    errors = {problem["field"]: page.say(problem["message"]) for problem in getattr(error, "errors", [])}
+    errors = page.errors_of(error)
     problem = page.tell(error) if error and not errors else ""
     return await page.show(
         "finish_sign_up.html",
