@@ -1,7 +1,14 @@
 """What several tests of the pages do and look for."""
 
 import asyncio
+import json
 import re
+
+import pytest
+
+from tests.npm import MODULES
+
+AXE = MODULES / "axe-core" / "axe.min.js"
 
 
 def forgiven(person, status):
@@ -46,3 +53,22 @@ def box(page, name):
 async def only_area(person):
     (area,) = (await person.api("GET", "/api/areas"))["items"]
     return area
+
+
+async def axe(person, where: str, rules: tuple[str, ...] = ()) -> None:
+    """All rules, or some: https://github.com/dequelabs/axe-core/blob/develop/doc/API.md."""
+    if not AXE.is_file():
+        pytest.skip("not run: axe-core is not there; npm could not fetch it")
+    if await person.page.evaluate("typeof axe") == "undefined":
+        await person.page.evaluate(AXE.read_text())
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    violations = await person.page.evaluate("options => axe.run(document, options).then(r => r.violations)", options)
+    lines = [
+        {
+            "rule": violation["id"],
+            "why": violation["help"],
+            "where": [node["html"][:200] for node in violation["nodes"][:4]],
+        }
+        for violation in violations
+    ]
+    assert not lines, f"{where}: {json.dumps(lines, indent=1)}"

@@ -2,8 +2,6 @@
 off, and nothing that axe-core finds.
 """
 
-import json
-
 import asyncpg
 import pyotp
 import pytest
@@ -11,12 +9,11 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from area.kit import crypto
-from tests.npm import MODULES
 from tests.ports import free_port
+from tests.web.acting import axe
 from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, arrive, at_localhost, visitor
 from tests.web.world import ADMIN, FRONT, World, furnish
 
-AXE = MODULES / "axe-core" / "axe.min.js"
 MIDDLE = {"width": 768, "height": 1024}
 COLOURS = ("color-contrast", "link-in-text-block")  # what a theme changes
 SETTLED = """async () => {
@@ -64,25 +61,6 @@ async def fits(person: Person, address: str) -> None:
     """Nothing is wider than the window."""
     wide = await person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1], f"{address} is {wide[0]} px wide in a window of {wide[1]}"
-
-
-async def axe(person: Person, where: str, rules: tuple[str, ...] = ()) -> None:
-    """All rules, or some: https://github.com/dequelabs/axe-core/blob/develop/doc/API.md."""
-    if not AXE.is_file():
-        pytest.skip("not run: axe-core is not there; npm could not fetch it")
-    if await person.page.evaluate("typeof axe") == "undefined":
-        await person.page.evaluate(AXE.read_text())
-    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
-    violations = await person.page.evaluate("options => axe.run(document, options).then(r => r.violations)", options)
-    lines = [
-        {
-            "rule": violation["id"],
-            "why": violation["help"],
-            "where": [node["html"][:200] for node in violation["nodes"][:4]],
-        }
-        for violation in violations
-    ]
-    assert not lines, f"{where}: {json.dumps(lines, indent=1)}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -131,3 +131,33 @@ async def test_an_error_shows_where_it_happened_and_can_be_tried_again(person):
     await page.get_by_role("alert").get_by_role("button", name="Try again").click()
     await expect(page.get_by_role("switch", name="Flaky is on")).to_have_attribute("aria-checked", "false")
     await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_what_needs_attention_is_on_top(person):
+    page = person.page
+    await person.make("webhook.received", "inbox.post", "Works", reaction_parameters={"title": "x"})
+    await person.make(
+        "webhook.received",
+        "email.send_email",
+        "Mails",
+        reaction_parameters={"to": "a@example.org", "subject": "x", "text": "x"},
+    )
+    await person.go("/")
+    attention = page.get_by_role("region", name="Needs attention")
+    await expect(attention.get_by_role("listitem")).to_have_count(1)
+    await expect(attention).to_contain_text("Mails")
+    await expect(attention.get_by_role("link", name="Connect the account that Mails needs")).to_be_visible()
+    await person.go("/?q=works")
+    await expect(page.locator(".area-card")).to_have_count(1)
+    await expect(attention).to_have_count(0)
+
+
+async def test_home_says_what_may_be_automated(person):
+    page = person.page
+    await person.go("/")
+    await page.get_by_label("Say what to automate").fill("every weekday at 9")
+    await expect(page.locator("#offers").get_by_role("link").first).to_contain_text("On days of the week")
+    await person.make("webhook.received", "inbox.post", "Orders", reaction_parameters={"title": "x"})
+    await person.go("/?q=remind+me")
+    await expect(page.get_by_role("heading", name="Create an AREA")).to_be_visible()
+    await expect(page.get_by_role("link", name="Post a notice to your inbox Inbox")).to_be_visible()

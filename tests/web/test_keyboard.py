@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
+from tests.web.acting import axe
 from tests.web.conftest import NARROW, WIDE
 
 
@@ -102,3 +103,61 @@ async def test_a_question_right_after_another_gets_its_own_answer(person):
     await page.get_by_role("button", name="Go on").click()
     await page.wait_for_function("window.clicked.length")
     assert await page.evaluate("window.clicked") == ["second"]
+
+
+async def test_searching_everything(person):
+    page, keys = person.page, person.page.keyboard
+    area = await person.make("webhook.received", "inbox.post", "Weekly sales", reaction_parameters={"title": "x"})
+    await person.go("/runs")
+    dialog = page.get_by_role("dialog", name="Search")
+    button = page.get_by_role("button", name="Search Ctrl K")
+    await button.focus()
+    await keys.press("Enter")
+    await expect(dialog.get_by_role("link", name="Inbox", exact=True)).to_be_visible()
+    await expect(dialog.get_by_role("searchbox")).to_be_focused()
+    await keys.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(button).to_be_focused()
+
+    await keys.press("Control+k")
+    await keys.type("every weekday")
+    first = dialog.get_by_role("link", name="On days of the week Timer")
+    await expect(first).to_be_visible()
+    await axe(person, "the search for everything")
+    await keys.press("ArrowDown")
+    await expect(first).to_be_focused()
+    await keys.press("ArrowUp")
+    await expect(dialog.get_by_role("searchbox")).to_be_focused()
+    await keys.press("Enter")
+    await page.wait_for_url("**/areas/new?action=timer.weekly_timer")
+
+    await keys.press("Control+k")
+    await keys.type("sales")
+    await keys.press("Enter")  # perhaps before the answer is there
+    await page.wait_for_url(f"**/areas/{area['id']}")
+
+    await keys.press("Control+k")
+    await keys.type("shedulle")
+    await dialog.get_by_role("link", name="schedule", exact=True).click()
+    await expect(dialog.get_by_role("searchbox")).to_have_value("schedule")
+    await expect(dialog.get_by_role("link", name="Every day Timer")).to_be_visible()
+    await dialog.get_by_role("searchbox").fill("instagram")
+    await expect(dialog.get_by_text("No service here knows “instagram”.")).to_be_visible()
+    await expect(dialog.get_by_role("link", name="Send an HTTP request HTTP")).to_be_visible()
+
+
+async def test_searching_in_the_editor(person):
+    page, keys = person.page, person.page.keyboard
+    await person.go("/areas/new")
+    await page.get_by_label("Search actions").focus()
+    await keys.type("gmial atachment")
+    await expect(page.get_by_text("Showing results for “gmail attachment”.")).to_be_visible()
+    await expect(page.locator("#found-action-0")).to_contain_text("New attachment")
+    await page.get_by_label("Search actions").fill("shedulle")
+    await page.get_by_role("button", name="schedule").click()
+    await expect(page.get_by_label("Search actions")).to_have_value("schedule")
+    await page.get_by_label("Search actions").fill("new instagram photo")
+    await expect(page.get_by_text("No service here knows “instagram”.")).to_be_visible()
+    await page.get_by_role("button", name="New request Webhook").click()
+    await page.get_by_label("Search reactions").fill("text me")
+    await expect(page.locator("#found-reaction-0")).to_contain_text("Telegram")

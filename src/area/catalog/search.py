@@ -81,7 +81,7 @@ class Index:
 
     def __init__(self, registry: Registry, kind: Kind, lang: str) -> None:
         languages = list(dict.fromkeys((lang, "en")))
-        self.stems = [_stem(name) for name in languages]
+        self.stems = {name: _stem(name) for name in languages}
         self.stop_words = frozenset(" ".join(STOP_WORDS.get(name, "") for name in languages).split())
         self.entries: list[_Entry] = []
         for service in registry.services.values():
@@ -89,9 +89,9 @@ class Index:
             components = service.actions if kind == "action" else service.reactions
             for component in components.values():
                 entry = _Entry(component.key, 1.0 if component.translated else GENERATED)
-                for name, stem in zip(languages, self.stems, strict=True):
-                    self._read(entry, service, component, say if name != "en" else language.joined, stem)
-                self._index(entry, f"{component.name} {service.slug}".replace("_", " "), NAME, self.stems[-1])
+                for name in languages:
+                    self._read(entry, service, component, say if name != "en" else language.joined, name)
+                self._index(entry, f"{component.name} {service.slug}".replace("_", " "), NAME, "en")
                 self.entries.append(entry)
         self.frequency: dict[str, int] = defaultdict(int)
         for entry in self.entries:
@@ -100,7 +100,7 @@ class Index:
         self.words = sorted(term[1:] for term in self.frequency if term[0] == "=")
 
     def _read(
-        self, entry: _Entry, service: Service, component: Action | Reaction, say: Callable[[str], str], stem: Stem
+        self, entry: _Entry, service: Service, component: Action | Reaction, say: Callable[[str], str], lang: str
     ) -> None:
         title = say(component.title)
         shared, own = (say(service.synonyms.get(name, "")) for name in ("", component.name))
@@ -110,15 +110,15 @@ class Index:
             (described, DESCRIPTION),
         )  # fmt: skip
         for text, weight in texts:
-            self._index(entry, text, weight, stem)
+            self._index(entry, text, weight, lang)
         phrases = [frozenset(_words(phrase)) for phrase in (title, *own.split(","), *shared.split(","))]
         entry.phrases += [phrase for phrase in phrases if len(phrase) > 1]
         entry.length = max(entry.length, len(_words(title)))
 
-    def _index(self, entry: _Entry, text: str, weight: float, stem: Stem) -> None:
+    def _index(self, entry: _Entry, text: str, weight: float, lang: str) -> None:
         for word in (*_words(text), *_compounds(text)):
             if word not in self.stop_words:
-                for term in (f"={word}", root := stem(word), *_groups(stem).get(root, ())):
+                for term in (f"={word}", root := self.stems[lang](word), *_groups(lang).get(root, ())):
                     entry.terms[term] = max(entry.terms.get(term, 0), weight)
 
     def search(self, q: str, behind: Collection[str] = ()) -> Results:
@@ -151,9 +151,9 @@ class Index:
 
     def _word(self, text: str) -> _Word:
         terms: dict[str, float] = {}
-        for stem in self.stems:
+        for lang, stem in self.stems.items():
             root = stem(text)
-            terms |= dict.fromkeys(_groups(stem).get(root, ()), SIMILAR) | {root: SAME}
+            terms |= dict.fromkeys(_groups(lang).get(root, ()), SIMILAR) | {root: SAME}
         terms = {term: quality for term, quality in terms.items() if term in self.frequency}
         if f"={text}" in self.frequency:
             terms[f"={text}"] = SAME
@@ -240,10 +240,11 @@ def _stem(lang: str) -> Stem:
 
 
 @lru_cache
-def _groups(stem: Stem) -> Mapping[str, Sequence[str]]:
+def _groups(lang: str) -> Mapping[str, Sequence[str]]:
     """The groups of words that mean the same, as terms, by the stem of each."""
     found: dict[str, list[str]] = defaultdict(list)
     for number, group in enumerate(GROUPS.strip().splitlines()):
-        for root in dict.fromkeys(map(stem, _words(group))):
+        words = dict(zip(STOP_WORDS, group.split("|"), strict=True)).get(lang, "")
+        for root in dict.fromkeys(map(_stem(lang), words.split())):
             found[root].append(f"#{number}")
     return found

@@ -8,7 +8,7 @@ from area.doors.methods import Methods
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit import language
-from area.web import admin, details, editor, home, inbox, profile, runs, services, sign_in
+from area.web import admin, details, editor, find, home, inbox, profile, runs, services, sign_in
 from area.web import help as help_pages
 from area.web.editor import pick
 from area.web.parts import errors
@@ -41,6 +41,7 @@ def pages() -> APIRouter:
         editor,
         pick,
         home,
+        find,
         services,
         help_pages,
         details,

@@ -19,6 +19,7 @@ from area.engine import control
 from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
 from area.runs import history
+from area.runs.excerpts import excerpts
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, form_fields
 from area.sdk.sensitive import MASK
@@ -66,6 +67,7 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
         reaction_parameters=parameters(page, area.reaction, "reaction"),
         curl=curl(area),
         runs=latest,
+        excerpts=await excerpts(session, [run.id for run in latest]),
         chart=await _chart(page, session, area_id, by),
         by=by,
     )
@@ -82,8 +84,9 @@ async def runs_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: Sessi
     """The latest runs, refreshed live."""
     area = await areas.get(session, scope, page.user.id, area_id)
     latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    lines = await excerpts(session, [run.id for run in latest])
     return await page.show(
-        "_details_runs.html", area=area, runs=latest, known=known(scope.registry, area), curl=curl(area)
+        "_details_runs.html", area=area, runs=latest, excerpts=lines, known=known(scope.registry, area), curl=curl(area)
     )
 
 

@@ -19,6 +19,7 @@ from area.doors.deps import Id, ScopeDep, SessionDep
 from area.runs import figures
 from area.web import sign_in
 from area.web.editor.recipes import RECIPES
+from area.web.find import look_up
 from area.web.parts import offers
 from area.web.parts.assets import asset
 from area.web.parts.pages import Fields, Page, SignedIn, Visit, environment
@@ -32,6 +33,8 @@ MOST_DRAWN = 5000  # kept, of all users: some 7 MB
 HOURS = 24
 IDLE = ((0, 0),) * HOURS
 TROUBLE = ("switched_off", "failing", "waiting_for_connection", "retrying", "unavailable")
+ATTENTION = ("switched_off", "failing", "waiting_for_connection", "unavailable")  # what doesn't mend itself
+MOST_ATTENTION = 5
 SHOWN = attrgetter("version", "updated_at", "name", "is_active", "state", "waits_for", "last_triggered_at")
 
 
@@ -131,20 +134,21 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
         matching.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
     elif wanted.order == "trouble":
         matching.sort(key=lambda area: area.state not in TROUBLE)
+    attention = [] if wanted.any else [area for area in matching if area.state in ATTENTION]
     count = len(matching)
+    offered = await look_up(page, session, wanted.q) if wanted.q else None
     cards = await _cards(session, matching if wanted.all else matching[:FIRST])
     drawn = Markup("".join(_drawn(page, card) for card in cards))  # noqa: S704 - each is a template's
+    shown: dict[str, Any] = {"cards": cards, "drawn": drawn, "wanted": wanted, "count": count, "offered": offered}
+    shown |= {"attention": attention[:MOST_ATTENTION], "in_trouble": len(attention)}
     if page.partial:
-        return await page.show("_cards.html", cards=cards, drawn=drawn, wanted=wanted, count=count)
+        return await page.show("_cards.html", **shown)
     mine = await areas.services_in_use(session, scope.registry, user_id) if every is None else _services_of(page, every)
     services = {service.slug: service for service in await offers.services(page, session)} if not cards else {}
     return await page.show(
         "home.html",
         nav="home",
-        cards=cards,
-        count=count,
-        drawn=drawn,
-        wanted=wanted,
+        **shown,
         mine=offers.named(page, mine),
         recipes=RECIPES,
         services=services,

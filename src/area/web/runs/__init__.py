@@ -18,6 +18,7 @@ from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, TooMany
 from area.registry import Registry
 from area.runs import ExecutionLine, history
+from area.runs.excerpts import excerpts
 from area.runs.record import Reason, Status
 from area.web.details import event, labels, written
 from area.web.parts import offers
@@ -320,7 +321,8 @@ def _times(found: Filter, zone: str) -> tuple[datetime | None, datetime | None]:
 
 async def _with_logos(page: Page, session: Any, rows: Sequence[Any]) -> dict[str, Any]:
     slugs = await history.services_of(session, page.state.registry, {row.area_id for row in rows})
-    return {"rows": rows, "logos": {key: [_logo(page, slug) for slug in both] for key, both in slugs.items()}}
+    logos = {key: [_logo(page, slug) for slug in both] for key, both in slugs.items()}
+    return {"rows": rows, "logos": logos, "excerpts": await excerpts(session, [row.id for row in rows])}
 
 
 def _logo(page: Page, slug: str) -> Logos:

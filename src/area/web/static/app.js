@@ -259,12 +259,76 @@ document.addEventListener("keydown", (event) => {
   }
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
-    const search = document.querySelector("input[type=search]");
+    const search = document.querySelector("main input[type=search]");
     if (search) {
       event.preventDefault();
       search.focus();
     }
   }
+});
+
+/* Ctrl+K searches everything; arrows go through what is found, and Enter takes the first. */
+
+const finder = () => document.getElementById("finder");
+let awaited = false; // Enter was pressed before the answer was there
+
+function openFinder() {
+  const dialog = finder();
+  if (!dialog || document.querySelector("dialog[open]")) return;
+  dialog.showModal();
+  const input = dialog.querySelector("input");
+  input.value = "";
+  htmx.trigger(input, "seek");
+}
+
+function takeFirst() {
+  const first = finder().querySelector("#finds a[href]");
+  if (first) first.click();
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-find-all]")) openFinder();
+  if (event.target.closest("[data-close-finder]") || event.target === finder()) finder().close();
+  const seek = event.target.closest("#finder [data-seek]");
+  if (!seek) return;
+  event.preventDefault();
+  const input = finder().querySelector("input");
+  input.value = seek.dataset.seek;
+  input.focus();
+  htmx.trigger(input, "seek");
+});
+
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k" && finder()) {
+    event.preventDefault();
+    openFinder();
+  }
+  const dialog = event.target.closest && event.target.closest("#finder");
+  if (!dialog || event.isComposing) return;
+  const input = dialog.querySelector("input");
+  const links = [...dialog.querySelectorAll("#finds a[href]")];
+  const at = links.indexOf(event.target);
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    const to = at + (event.key === "ArrowDown" ? 1 : -1);
+    (to < 0 ? input : links[Math.min(to, links.length - 1)] || input).focus();
+  } else if (event.key === "Enter" && event.target === input) {
+    event.preventDefault();
+    if (dialog.dataset.asked !== undefined) awaited = true;
+    else takeFirst();
+  }
+});
+
+document.addEventListener("input", (event) => {
+  awaited = false;
+  if (event.target.closest("#finder")) finder().dataset.asked = "";
+});
+
+document.addEventListener("htmx:after:swap", (event) => {
+  if (!event.detail.ctx.sourceElement || !event.detail.ctx.sourceElement.closest("#finder")) return;
+  delete finder().dataset.asked;
+  if (awaited) takeFirst();
+  awaited = false;
 });
 
 /* Times go on being true. */
