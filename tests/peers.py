@@ -386,10 +386,11 @@ def rabbitmq() -> Iterator[Broker]:
                 time.sleep(0.05)
             yield peer
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             names.kill()
             names.wait()
+            with contextlib.suppress(ProcessLookupError):  # it may not have started
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 _ALERTMANAGER = """\
