@@ -16,7 +16,7 @@ run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127
 
 # Always write bytecode: rewriting the assertions of every test takes each worker 10 s of CPU.
 test: tools ## Run the tests (some of them: ARGS="tests/engine -k retry")
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 test-slow: tools $(VENV)/servers/synapse.stamp $(VENV)/servers/home_assistant.stamp $(VENV)/servers/bluesky.stamp apt-slow ## Run the slow tests too, against larger servers (an hour at most)
 	PYTHONDONTWRITEBYTECODE= timeout 3600 $(BIN)/pytest -n 2 --dist worksteal -m slow $(ARGS)
