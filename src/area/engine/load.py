@@ -49,6 +49,8 @@ class Load:
         self._unsure = True
         self._reports: dict[str, deque[tuple[float, dict[int, int]]]] = {}
         self._heard: dict[str, float] = {}
+        self._best: dict[str, float] = {}  # executions per second of each worker
+        self._rates: dict[int, float] = {}  # of users, as of the last report
         self.behind = False
 
     def accepted(self, user_id: int, number: int) -> None:
@@ -82,8 +84,7 @@ class Load:
         """
         moment = time.monotonic()
         speed = done = 0.0
-        for worker, reports in self._reports.items():
-            best = max(PRESUMED, *(sum(report.values()) / seconds for seconds, report in list(reports)[-RECENT:]))
+        for worker, best in self._best.items():
             speed += best
             done += best * min(1.0, moment - self._heard[worker])
         waiting, total = self._waiting.get(user_id, 0), self._waiting.total()
@@ -92,6 +93,12 @@ class Load:
 
     def rate(self, user_id: int) -> float:
         """Executions per second for a user: the measured rate, or an equal share of the total if that is more."""
+        rate = self._rates.get(user_id)
+        if rate is None:
+            rate = self._rates[user_id] = self._rate(user_id)
+        return rate
+
+    def _rate(self, user_id: int) -> float:
         if not self._reports:
             return ASSUMED
         mine = sum(
@@ -119,14 +126,18 @@ class Load:
             reports = self._reports.setdefault(report["from"], deque(maxlen=REPORTS))
             reports.append((report["seconds"], done))
             self._heard[report["from"]] = moment
+            self._best[report["from"]] = max(
+                PRESUMED, *(sum(counts.values()) / seconds for seconds, counts in list(reports)[-RECENT:])
+            )
             for worker in [name for name, at in self._heard.items() if at < moment - SILENT]:
-                del self._heard[worker], self._reports[worker]
+                del self._heard[worker], self._reports[worker], self._best[worker]
         for user_id, number in done.items():
             self._waiting[user_id] -= number
         if report["idle"]:
             self._waiting.clear()
         else:
             self._waiting = +self._waiting  # drop negative counts
+        self._rates.clear()
         self.behind = self._waiting.total() > BEHIND * (self._total() or ASSUMED)
 
     async def share(self, pool: "asyncpg.Pool[asyncpg.Record]", *, worker: bool) -> None:
