@@ -50,6 +50,14 @@ IDLE = timedelta(seconds=5)  # at most, between two claims without a notificatio
 LOOK_AHEAD = timedelta(milliseconds=250)  # between checks for deferred jobs while other jobs run
 LONGEST_PAUSE = 3.0  # seconds before it reconnects
 
+# two CTEs: jobs of lines of `members (id, priority, part, line)`, one for each priority and part
+ENQUEUE_MEMBERS = f"""jobs as (
+    insert into pgqueuer (priority, entrypoint, payload, execute_after, status)
+    select priority, '{EXECUTE}', convert_to(string_agg(line, E'\\n' order by id), 'UTF8'), now(), 'queued'
+    from members group by priority, part returning id, entrypoint, priority
+), logged as (
+    insert into pgqueuer_log (job_id, status, entrypoint, priority) select id, 'queued', entrypoint, priority from jobs
+)"""  # noqa: S608 - a constant
 DEPTH = """
 select entrypoint,
        count(*) filter (where status = 'queued') as queued,

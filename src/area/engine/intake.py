@@ -44,6 +44,26 @@ INSERT = (
     " from unnest($1::int[], $2::text[]) with ordinality as o(area, data, n)"
     " join live on live.id = o.area order by o.n returning id, area_id"
 )
+# the same, with their jobs, in one statement
+ACCEPT = f"""
+with live as (
+    update areas a set triggered_count = a.triggered_count + o.n, last_triggered_at = timezone('utc', now())
+    from (select area, count(*) as n from unnest($1::int[]) as area group by area) o
+    where a.id = o.area and a.is_active returning a.id
+), offered as (
+    select o.area, o.data, o.priority, row_number() over (order by o.n) as n
+    from unnest($1::int[], $2::text[], $3::int[]) with ordinality as o(area, data, priority, n)
+    join live on live.id = o.area
+), fresh as (
+    insert into area_executions (area_id, trigger_data) select area, data::jsonb from offered order by n
+    returning id, area_id
+), members as (
+    select f.id, o.priority, (row_number() over (partition by o.priority order by f.id) - 1) / {GROUP} as part,
+        f.id || ' ' || o.area || ' ' || case when octet_length(o.data) <= {CARRIED} then o.data else '' end as line
+    from (select id, row_number() over (order by id) as n from fresh) f join offered o using (n)
+), {queue.ENQUEUE_MEMBERS}
+select id, area_id from fresh
+"""  # noqa: S608 - of constants
 # a skipped event is not a run: it is neither counted nor enqueued
 SKIP = (
     "insert into area_executions (area_id, status, trigger_data, error_message, completed_at, execution_time_ms)"
@@ -125,15 +145,20 @@ def state_key(event_id: str) -> str:
     return key if len(key) <= 255 else f"event:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
+def is_simple(offers: Sequence[Offer]) -> bool:
+    """Whether `accept` is a single statement, which needs no transaction around it."""
+    return not any(offer.event_id or offer.record or offer.skipped for offer in offers)
+
+
 async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
     """Accept offers, in the caller's transaction. Returns what became of each, in their order.
 
     1. Record the offers that must not run as skipped (`_skip`).
     2. Lock the AREAs that are on, and drop the events they know already (`_drop_known`).
-    3. Insert an execution for each remaining offer whose AREA is on, and count it with the AREA (`INSERT`).
-    4. Remember the ids of their events (`_remember`).
-    5. Store the records of those that have one (`RECORD`).
-    6. Enqueue their jobs: one for each group of `GROUP`, and one for each execution with a record (`_enqueue`).
+    3. Insert an execution for each remaining offer whose AREA is on, count it with the AREA, and enqueue jobs, one for
+       each group of `GROUP` (`ACCEPT`).
+    4. Do the same for those with a record, but store that, and enqueue a job for each (`_accept_recorded`).
+    5. Remember the ids of their events (`_remember`).
     """
     outcome: list[Accepted] = [REFUSED] * len(offers)
     skipped = [(place, offer) for place, offer in enumerate(offers) if offer.skipped]
@@ -142,20 +167,34 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
     waiting = [(place, offer) for place, offer in enumerate(offers) if not offer.skipped]
     if any(offer.event_id for _, offer in waiting):
         waiting = await _drop_known(conn, waiting, outcome, SWITCHED_ON)
-    if not waiting:
-        return outcome
+    plain = [(place, offer) for place, offer in waiting if not offer.record]
+    if plain:
+        rows = await conn.fetch(
+            ACCEPT,
+            [offer.area_id for _, offer in plain],
+            [offer.data.decode() for _, offer in plain],
+            [offer.priority for _, offer in plain],
+        )
+        metrics.accepted.inc(len(await _remember(conn, plain, rows, outcome)))
+    if len(plain) < len(waiting):
+        await _accept_recorded(conn, [(place, offer) for place, offer in waiting if offer.record], outcome)
+    return outcome
+
+
+async def _accept_recorded(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted]) -> None:
+    """Accept offers that have a record."""
     rows = await conn.fetch(
-        INSERT,
-        [offer.area_id for _, offer in waiting],
-        [offer.data.decode() for _, offer in waiting],
+        INSERT, [offer.area_id for _, offer in offers], [offer.data.decode() for _, offer in offers]
     )
-    taken = await _remember(conn, waiting, rows, outcome)
+    taken = await _remember(conn, offers, rows, outcome)
     records = as_rows({execution_id: offer.record for offer, execution_id in taken if offer.record})
     if records:
         await conn.execute(RECORD, records)
-    await _enqueue(conn, [offer for offer, _ in taken], [execution_id for _, execution_id in taken])
+    moment = now()
+    jobs = [LaterJob(execution_id, moment, offer.reason, offer.priority) for offer, execution_id in taken]
+    if jobs:
+        await enqueue_later(conn, jobs)
     metrics.accepted.inc(len(taken))
-    return outcome
 
 
 async def _skip(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted]) -> None:
@@ -209,29 +248,6 @@ async def _drop_known(
         known[key] = None
         fresh.append((place, offer))
     return fresh
-
-
-async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
-    """Enqueue one job per group, and one per execution that has a record."""
-    later = [
-        LaterJob(execution_id, now(), offer.reason, offer.priority)
-        for offer, execution_id in zip(offers, ids, strict=True)
-        if offer.record
-    ]
-    lines: dict[int, list[bytes]] = {NORMAL: [], BULK: []}
-    for offer, execution_id in zip(offers, ids, strict=True):
-        if not offer.record:
-            data = offer.data if len(offer.data) <= CARRIED else b""
-            lines[offer.priority].append(b"%d %d %b" % (execution_id, offer.area_id, data))
-    jobs = [
-        (b"\n".join(members[start : start + GROUP]), priority)
-        for priority, members in lines.items()
-        for start in range(0, len(members), GROUP)
-    ]
-    if jobs:
-        await queue.enqueue(conn, queue.EXECUTE, [job[0] for job in jobs], [job[1] for job in jobs])
-    if later:
-        await enqueue_later(conn, later)
 
 
 async def enqueue_later(conn: Conn, jobs: Sequence[LaterJob]) -> None:

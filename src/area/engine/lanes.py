@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from area.db.away import is_away
 from area.db.session import Conn
-from area.engine.intake import Accepted, Offer, accept
+from area.engine.intake import Accepted, Offer, accept, is_simple
 from area.engine.load import Load
 
 log = structlog.get_logger()
@@ -211,9 +211,13 @@ class Lane:
     async def _commit(self, conn: Conn, offers: list[Offer]) -> list[Accepted]:
         for attempt in range(RETRIES):
             try:
-                async with conn.transaction():
-                    return await accept(conn, offers)
+                return await self._accept(conn, offers)
             except asyncpg.DeadlockDetectedError:
                 log.info("intake.deadlock", attempt=attempt, events=len(offers))
+        return await self._accept(conn, offers)
+
+    async def _accept(self, conn: Conn, offers: list[Offer]) -> list[Accepted]:
+        if is_simple(offers):
+            return await accept(conn, offers)
         async with conn.transaction():
             return await accept(conn, offers)
