@@ -1,7 +1,6 @@
 """Composition root: the parts of a web process and a worker process, and how they start and stop."""
 
 import asyncio
-import contextlib
 import functools
 import os
 import signal
@@ -146,13 +145,11 @@ async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
 
 async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     """A web process: the API, the pages and the webhooks."""
-    from granian.constants import HTTPModes, Interfaces
-    from granian.server.embed import Server
-
     from area.db.notify import Channel, listen
     from area.engine.lanes import Intake
     from area.engine.runtime import CHANNELS
     from area.hooks import Hooks
+    from area.kit.http_server import Server
 
     state = await prepare(settings, dsn)
     cache, intake = Cache(state), Intake(dsn, state.load)
@@ -171,33 +168,20 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     hearing = asyncio.create_task(listen(state.database.dsn, CHANNELS, heard, listening=lost, lost=lost), name="listen")
     telling = asyncio.create_task(state.load.share(await state.database.pool(), worker=False), name="load")
     api, close_api = make_site(state, cache)
-    root = Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected)
-    server = Server(
-        root,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,  # a connection that may turn out to be HTTP/2 takes 12 KB more
-        log_enabled=False,
-        backlog=2048,
-        websockets=False,
-    )
-    serving = asyncio.create_task(server.serve(), name="serve")
+    server = Server(Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected))
+    await server.start(settings.host, settings.port)
     stopped = asyncio.create_task(stop.wait())
     log.info("web.started", address=settings.base_url)
     await tell_setup_code(state)
     recommend(settings)
-    await asyncio.wait([serving, stopped, hearing], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([stopped, hearing], return_when=asyncio.FIRST_COMPLETED)
     log.info("web.stopping")
     await close_api()
-    server.stop()  # type: ignore[no-untyped-call] # granian has no types here
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN):
-            await serving
+    await server.stop(DRAIN)
     await intake.stop()
-    for task in (hearing, telling, stopped, serving):
+    for task in (hearing, telling, stopped):
         task.cancel()
-    await asyncio.gather(hearing, telling, stopped, serving, return_exceptions=True)
+    await asyncio.gather(hearing, telling, stopped, return_exceptions=True)
     await cache.tokens.finish(1)
     await state.close()
     log.info("web.stopped")

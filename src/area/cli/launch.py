@@ -25,7 +25,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FORKS = sys.platform == "linux"  # some macOS libraries don't survive a fork, so each role imports by itself there
 # https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
 PROCESSES = multiprocessing.get_context("fork") if FORKS else multiprocessing.get_context("spawn")
-SHARED = ("area.app", "area.api", "area.engine.runtime", "area.hooks", "area.web", "granian.server.embed")
+SHARED = ("area.app", "area.api", "area.engine.runtime", "area.hooks", "area.kit.http_server", "area.web")
 ADOPTED_EVERY = 0.002
 # https://man7.org/linux/man-pages/man2/pr_set_child_subreaper.2const.html
 _PR_SET_CHILD_SUBREAPER = 36
