@@ -81,6 +81,18 @@ def repaired(line: str, zones: Collection[str]) -> str:
     return f"{name_of(line)}{written}:{','.join(stamps)}"
 
 
+def repaired_rule(line: str) -> str:
+    """An RRULE without empty parts, and with `UNTIL` in basic format; dates there are written as oddly as elsewhere."""
+    head, colon, value = line.partition(":")
+    pairs = [part.strip().partition("=") for part in value.split(";")]
+    parts = [
+        f"{name}={_stamp(given.strip()) if name.upper() == 'UNTIL' else given}"
+        for name, _, given in pairs
+        if given.strip()
+    ]
+    return f"{head}{colon}{';'.join(parts)}"
+
+
 def _parted(line: str) -> tuple[str, str]:
     """What is before the value, and the value: dates have no colon, but ISO 8601 with separators has."""
     iso = re.search(r":\s*(\d{4}-?\d\d-?\d\d[T ]\d\d:\d\d[^,]*)$", line)

@@ -9,7 +9,7 @@ first, by `area.kit.ical`.
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from recurring_ical_events.selection.name import ComponentsWithName
 from recurring_ical_events.series import Series
 from typing_extensions import override
 
-from area.kit.ical import DATES, fixed, name_of, repaired, unfolded, zone_named
+from area.kit.ical import DATES, fixed, name_of, repaired, repaired_rule, unfolded, zone_named
 from area.kit.zygote import TooLong, Unreadable, within
 
 MOST = 1000  # events within the span
@@ -301,8 +301,7 @@ def _relevant(text: str, first: date, last: date) -> tuple[dict[str, _Block], li
             events.append(block)
     kept, count = [], 0
     for block in events:
-        lines = [repaired(line, zones) if name_of(line) in DATES else line.rstrip() for line in block.lines]
-        lines = [line for line in lines if line]
+        lines = [line for line in (_mended(line, zones) for line in block.lines) if line]
         if not _matters(lines, f"{first:%Y%m%d}", f"{last:%Y%m%d}"):
             continue
         former = ""
@@ -317,6 +316,11 @@ def _relevant(text: str, first: date, last: date) -> tuple[dict[str, _Block], li
                 "The calendar has more than %(number)s lines of recurring or upcoming events.", number=MOST_LINES
             )
     return zones, kept, skipped
+
+
+def _mended(line: str, zones: Collection[str]) -> str:
+    name = name_of(line)
+    return repaired(line, zones) if name in DATES else repaired_rule(line) if name == "RRULE" else line.rstrip()
 
 
 def _blocks(text: str) -> Iterator[_Block | None]:

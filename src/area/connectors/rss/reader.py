@@ -214,7 +214,11 @@ def _instant(date: datetime | None, stamp: str) -> str | None:
 
 def _signs(title: str, date: str, link: str | None, text: str) -> list[str]:
     """What tells the item apart besides its id, the most telling first."""
-    name, place = title or text[:1000], urlsplit(link or "")._replace(query="", fragment="").geturl()
+    name = title or text[:1000]
+    try:
+        place = urlsplit(link or "")._replace(query="", fragment="").geturl()
+    except ValueError:  # an impossible host
+        place = ""
     signs = [f"dated {name}\n{date}"] if date else []
     return (
         [*signs, f"at {name}\n{place}", f"says {name}\n{text[:1000]}"]

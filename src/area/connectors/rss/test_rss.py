@@ -352,6 +352,31 @@ async def test_one_bad_item_takes_no_other_along(ctx, peer, bad):
     assert {"1", "2"} <= {event.id for event in await look(ctx, peer)}
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        '<item><title>odd</title><enclosure url="http://[x/a.mp3" type="audio/mpeg" length="9"/></item>',
+        "<item><title>odd</title><guid>3</guid><link>http://[x/</link></item>",
+        '<item><title>odd</title><guid>3</guid><media:content url="http://[x:y/" medium="image"/></item>',
+    ],
+)
+async def test_an_item_with_an_impossible_address_fires_without_it(ctx, peer, item):
+    space = 'xmlns:media="http://search.yahoo.com/mrss/"'
+    peer.serves(channel("<item><guid>1</guid></item>", item).replace("<rss ", f"<rss {space} "))
+    (event,) = [event for event in await look(ctx, peer) if event.data.title == "odd"]
+    assert (event.data.attachments, event.data.image) == ([], None)
+
+
+async def test_an_item_of_a_json_feed_with_an_impossible_address_fires(ctx, peer):
+    items = [
+        {"id": "1", "title": "a", "url": "http://[x", "attachments": [{"url": "http://[x", "size_in_bytes": 10**40}]},
+        {"title": "b", "url": "http://[x", "image": "http://a:b:c/"},
+    ]
+    feed = {"version": "https://jsonfeed.org/version/1.1", "items": items}
+    peer.serves(json.dumps(feed).encode(), "application/feed+json")
+    assert {event.data.title for event in await look(ctx, peer)} == {"a", "b"}
+
+
 async def test_what_feedparser_fails_on_is_left_out_and_told(ctx, monkeypatch):
     whole = rss_reader._parse
 
