@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127
 test: tools ## Run the tests (some of them: ARGS="tests/engine -k retry")
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
-test-slow: tools $(VENV)/servers/synapse.stamp $(VENV)/servers/home_assistant.stamp $(VENV)/servers/bluesky.stamp apt-slow ## Run the slow tests too, against larger servers (an hour at most)
+test-slow: tools $(VENV)/servers/synapse.stamp $(VENV)/servers/home_assistant.stamp $(VENV)/servers/vendors.stamp $(VENV)/servers/bluesky.stamp apt-slow ## Run the slow tests too, against larger servers (an hour at most)
 	PYTHONDONTWRITEBYTECODE= timeout 3600 $(BIN)/pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 tools: $(VENV)/dev.stamp $(VENV)/npm.stamp $(VENV)/servers/canaille.stamp apt
@@ -61,7 +61,7 @@ translations: $(VENV)/dev.stamp ## Collect sentences for translation
 lock: $(VENV)/dev.stamp ## Update requirements*.txt to the newest versions that pyproject.toml allows
 	$(LOCK) --group build --output-file requirements.txt
 	$(LOCK) --group dev --output-file requirements-dev.txt
-	for server in canaille home_assistant synapse; do \
+	for server in canaille home_assistant synapse vendors; do \
 	    $(subst pyproject.toml,tests/servers/$$server.in,$(LOCK)) --output-file tests/servers/$$server.txt || exit 1; \
 	done
 

@@ -19,6 +19,7 @@ ENFORCING = ("described", "discovered", "graphql_described")
 OWN = frozenset(
     {"area", "calendar", "email", "http", "inbox", "mqtt", "rss", "timer", "webhook"}
 )  # AREA's own, and protocols
+SDKS = Path(__file__).parents[3] / "tests" / "connectors" / "test_sdks.py"
 PLACES = {"described": "npm ", "graphql_described": "npm ", "discovered": "Google's discovery document "}
 
 
@@ -44,7 +45,9 @@ def page(registry: Registry) -> Iterator[str]:
     yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: tested against a"
     yield "real server, or against a double that enforces the vendor's published API description, for requests and"
     yield "for responses. *Generated*: written from the vendor's documentation, and never run against the vendor or"
-    yield "its description. No vendor's own server was ever called.\n"
+    yield "its description. No vendor's own server was ever called, but servers that vendors publish were: Home"
+    yield "Assistant's and Bluesky's. *The same as the SDK's*: the vendor's own SDK and AREA made the same call, and"
+    yield "sent the same request (tests/connectors/test_sdks.py).\n"
     yield f"{summary(registry)}\n"
     yield "| service | quality | lines | verified by |"
     yield "|---|---|---|---|"
@@ -64,15 +67,31 @@ def _components(service: Service, tested: Tests) -> Iterator[str]:
     yield "|---|---|---|"
     every = components(service)
     by = "; ".join(tested.documents) or "its tests"
+    beside_sdk = in_sdks()
     generated = [component for component in every if isinstance(component, Action) and component.generated]
     for component in every:
         if component in generated:
             continue
         kind = component.kind if isinstance(component, Action) else "reaction"
-        yield f"| `{component.name}` | {kind} | {_cell(by) if tested.name(component) else 'no test of its own'} |"
+        place = _cell(by) if tested.name(component) else "no test of its own"
+        yield f"| `{component.name}` | {kind} | {place}{SAME if component.key in beside_sdk else ''} |"
     if generated:
         kinds = f"{len(generated)} generated from the vendor's description"
         yield f"| {kinds} | webhook | {_cell(by)}: each with the description's sample |"
+
+
+SAME = "; the same as the SDK's"
+
+
+def in_sdks() -> set[str]:
+    """The reactions whose requests are compared with those of vendors' SDKs."""
+    for node in ast.parse(SDKS.read_text("utf-8")).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "CALLS":
+            assert isinstance(node.value, ast.Dict)  # noqa: S101 - it is our own file
+            return {
+                key.value for key in node.value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            }
+    raise LookupError(f"{SDKS} has no CALLS.")
 
 
 def tests(folder: Path) -> Tests:
