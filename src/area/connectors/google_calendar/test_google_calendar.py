@@ -119,7 +119,8 @@ class Sync:
 async def test_added_changed_cancelled(ctx, vendor):
     calendar = Sync(vendor, event("old"), event("recent", made=-5))
     added, changed, cancelled = (
-        Watch(ctx, service.actions[f"event_{text}"], calendar="a@b/c") for text in ("added", "changed", "cancelled")
+        Watch(ctx, service.actions[name], calendar="a@b/c")
+        for name in ("event_added", "event_changed", "event_cancelled")
     )
 
     async def look():

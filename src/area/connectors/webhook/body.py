@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from python_multipart.exceptions import FormParserError
@@ -24,6 +25,8 @@ BINARY = re.compile(r"(?:image|audio|video|font|model)/.+|application/(?:octet-s
 XML = re.compile(r"(?:text|application)/xml|.+\+xml")
 # https://www.w3.org/TR/xml/#NT-EncodingDecl
 XML_ENCODING = re.compile(rb"""\A\s*<\?xml[^>]{1,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""", re.ASCII)
+FILE_NAME = re.compile(rb""";\s*filename\*\s*=\s*"?([\w-]*)'[\w-]*'([^;"\s]*)"?""", re.IGNORECASE | re.ASCII)
+PLAIN_FILE_NAME = re.compile(rb""";\s*filename\s*=""", re.IGNORECASE)
 ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 # it would write a line for each malformed request, whoever sends it
@@ -126,7 +129,7 @@ def _multipart(raw: bytes, content_type: str) -> dict[str, Any]:
     try:
         config = {"MAX_MEMORY_FILE_SIZE": math.inf}  # nothing goes to the disk
         parser = create_form_parser({"Content-Type": content_type.encode()}, on_field, on_file, config=config)
-        parser.write(_without_preamble(raw, boundary))
+        parser.write(_with_file_names(_without_preamble(raw, boundary), boundary))
         parser.finalize()
     except FormParserError as error:
         raise Permanent(
@@ -143,6 +146,25 @@ def _without_preamble(raw: bytes, boundary: bytes) -> bytes:
         return raw
     start = raw.find(b"\r\n--" + boundary)
     return raw[start + 2 :] if start >= 0 else raw
+
+
+def _with_file_names(raw: bytes, boundary: bytes) -> bytes:
+    """The form with each `filename*` of RFC 5987 as `filename`: some libraries write names so that aren't ASCII, and
+    without a name, a file would be taken for text.
+    """
+    if not boundary or b"filename*" not in raw.lower():
+        return raw
+    parts = raw.split(b"--" + boundary)
+    for index, part in enumerate(parts):
+        head, blank, content = part.partition(b"\r\n\r\n")
+        if FILE_NAME.search(head) and not PLAIN_FILE_NAME.search(head):
+            parts[index] = FILE_NAME.sub(_plain_file_name, head) + blank + content
+    return (b"--" + boundary).join(parts)
+
+
+def _plain_file_name(match: re.Match[bytes]) -> bytes:
+    name = decode_text(unquote_to_bytes(match[2]), match[1].decode("ascii") or None)
+    return b'; filename="%b"' % " ".join(name.splitlines()).replace('"', "%22").encode()
 
 
 def _collected(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

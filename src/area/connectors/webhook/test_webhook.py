@@ -122,6 +122,24 @@ async def test_form_with_files():
 
 
 @pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("name=\"f\"; filename*=utf-8''caf%C3%A9.png", "café.png"),
+        ("name=\"f\"; filename*=iso-8859-1'fr'caf%E9.png", "café.png"),
+        ('name="f"; FILENAME* = "UTF-8\'\'a%22b.png"', 'a"b.png'),
+        ("name=\"f\"; filename*=UTF-8''a%0D%0Ab.png", "a b.png"),
+        ('name="f"; filename="plain.png"; filename*=utf-8\'\'caf%C3%A9.png', "plain.png"),
+    ],
+)
+async def test_a_file_whose_name_is_not_ascii_stays_a_file(disposition, name):
+    part = f"--b\r\nContent-Disposition: form-data; {disposition}\r\nContent-Type: image/png\r\n\r\n"
+    body = part.encode() + b"\x89PNG filename*=x\r\n--b--\r\n"
+    file = (await body_of(body, "multipart/form-data; boundary=b"))["f"]
+    assert (file["filename"].replace("%22", '"'), file["content_type"]) == (name, "image/png")
+    assert base64.b64decode(file["base64"]) == b"\x89PNG filename*=x"
+
+
+@pytest.mark.parametrize(
     ("body", "content_type", "said"),
     [
         (b"{", "application/json", "declared as JSON"),
