@@ -4,6 +4,8 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+from http.client import HTTPResponse
 from pathlib import Path
 
 import aiohttp
@@ -115,17 +117,18 @@ def sentence(text):
     return bool(text) and len(text) < 2000 and text.rstrip()[-1:] in ".!?" and "internal error" not in text
 
 
-def exchange(port, request, *, cut_off=False):
-    """Send it, close our side if it is to be `cut_off`, and return what comes back."""
-    with socket.create_connection(("127.0.0.1", port), 3) as conn:
-        answer = b""
-        try:
+def exchange(port: int, request: bytes) -> tuple[int, bytes]:
+    """Send it, and return the status and the body; ends when the server has closed the connection, having done all that
+    it took for requests.
+    """
+    with socket.create_connection(("127.0.0.1", port), 60) as conn:
+        with suppress(ConnectionError):  # it may have been refused already
             conn.sendall(request)
-            if cut_off:
-                conn.shutdown(socket.SHUT_WR)
-            while part := conn.recv(65536):
-                answer += part
-                conn.settimeout(0.3)  # the server may keep the connection open
-        except (ConnectionError, TimeoutError):
-            pass
-        return answer
+        with closing(HTTPResponse(conn)) as response:
+            response.begin()
+            result = response.status, response.read()
+        with suppress(OSError):  # closed already
+            conn.shutdown(socket.SHUT_WR)
+            while conn.recv(65536):
+                pass
+    return result
