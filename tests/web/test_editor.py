@@ -31,6 +31,7 @@ async def choose(page, side, title):
 async def test_a_recipe_is_saved_as_it_is_by_one_click(person):
     page = person.page
     await person.go("/areas/new?recipe=feed")
+    await expect(page.locator(".tabbar [aria-current]")).to_have_text("New")
     await expect(page.locator(".filled")).to_contain_text("Python 3.14.2 is out")
     await expect(page.get_by_text("Uses a sample event")).to_be_visible()
     await page.get_by_role("button", name="Save").dblclick()

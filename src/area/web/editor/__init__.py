@@ -279,7 +279,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
     return await page.show(
         "_editor.html" if page.partial else "editor.html",
         422 if saving else 200,
-        nav="home",
+        nav="home" if origin.area else "new",
         origin=origin,
         form=form,
         sight=sight,
