@@ -20,6 +20,7 @@ async def test_a_second_attempt_leaves_what_the_first_one_left(state, user):
         ("area.run", {"area_id": areas[0].id, "data": {"title": "x"}}),
         ("area.disable", {"area_id": areas[1].id}),
         ("area.enable", {"area_id": areas[1].id}),
+        ("area.pass_on", {"values": {"a": 1}}),
         ("inbox.post", {"title": "Hello"}),
     ]
     for number, (key, params) in enumerate(attempts):

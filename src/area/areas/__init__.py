@@ -129,8 +129,8 @@ async def _create_link(
 
 async def by_name_or_id(session: AsyncSession, user_id: int, name: int | str) -> int:
     """The id of the user's AREA with this id or unique name. Raises `Invalid`."""
-    one = Area.id == name if isinstance(name, int) else Area.name == name
-    ids = (await session.scalars(select(Area.id).where(Area.user_id == user_id, one).limit(2))).all()
+    matches = Area.id == name if isinstance(name, int) else Area.name == name
+    ids = (await session.scalars(select(Area.id).where(Area.user_id == user_id, matches).limit(2))).all()
     if not ids:
         raise Invalid.field("also_after", "You have no AREA %(name)s.", name=name)
     if len(ids) > 1:
@@ -345,14 +345,14 @@ async def find(
         statement = statement.where(Area.name.ilike(f"%{escaped}%"))
     if service:
         statement = _of_service(statement, scope.registry, service)
-    found: list[AreaOut] = []
+    shown: list[AreaOut] = []
     while True:
         async with search(session) if q else nullcontext():
             ids = (await session.scalars(statement)).all()
         loaded = await views.load(session, scope, ids, addresses=addresses)
-        found += [area for area in loaded if not states or area.state in states]
-        if len(ids) < limit or len(found) >= limit:
-            return found[:limit]
+        shown += [area for area in loaded if not states or area.state in states]
+        if len(ids) < limit or len(shown) >= limit:
+            return shown[:limit]
         statement = statement.where(Area.id < ids[-1])
 
 

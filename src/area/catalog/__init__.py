@@ -165,13 +165,12 @@ async def services(session: AsyncSession, registry: Registry, *, include_inactiv
 
 def component_line(view: ComponentView) -> ComponentLine:
     """The component in short."""
-    return ComponentLine(**{name: getattr(view, name) for name in ComponentLine.model_fields})
+    return ComponentLine.model_validate(view, from_attributes=True)
 
 
 def service_line(view: ServiceView) -> ServiceLine:
     """The service in short."""
-    both = {"actions": [*map(component_line, view.actions)], "reactions": [*map(component_line, view.reactions)]}
-    return ServiceLine(**{name: getattr(view, name) for name in ServiceLine.model_fields if name not in both}, **both)
+    return ServiceLine.model_validate(view, from_attributes=True)
 
 
 def has_words(view: ComponentView | ServiceView, q: str | None) -> bool:

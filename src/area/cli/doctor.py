@@ -95,8 +95,8 @@ def _settings(settings: "Settings") -> Finding:
             advice=f"Did you mean {guess[0]}?" if guess else "Remove it, or fix its name.",
         )
     if halves:
-        said = f"{halves[0]} and {halves[1]} only work together, and one of them is missing."
-        return Finding("Settings", ok=False, said=said, advice="Set both or none.")
+        summary = f"{halves[0]} and {halves[1]} only work together, and one of them is missing."
+        return Finding("Settings", ok=False, said=summary, advice="Set both or none.")
     return Finding("Settings", ok=True, said=f"valid; AREA's URL is {settings.base_url}.")
 
 

@@ -205,7 +205,7 @@ async def exchange(
     code: str,
     redirect_uri: str,
     verifier: str,
-    asked: Sequence[str],
+    requested: Sequence[str],
     nonce: str = "",
 ) -> Linked:
     """Exchange a code for tokens, with their account. Raises `Invalid`. Call it outside of a transaction, since vendors
@@ -226,7 +226,7 @@ async def exchange(
     return Linked(
         grant,
         await who(client, guard, connector, auth, auth.access(keys.id, grant.access)),
-        grant.scopes or tuple(asked),
+        grant.scopes or tuple(requested),
     )
 
 

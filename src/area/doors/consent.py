@@ -80,7 +80,7 @@ async def finish_connecting(
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
             code=code, redirect_uri=_here(state, connector), verifier=finished.verifier.get_secret_value(),
-            asked=finished.scopes, nonce=finished.nonce,
+            requested=finished.scopes, nonce=finished.nonce,
         )  # fmt: skip
         view = await grants.keep(
             session, state.keyring, state.registry, identity.user.id, trip.slug, linked, name=finished.connection
@@ -112,7 +112,7 @@ async def connect_client(
         scopes = await grants.wanted_scopes(reading, state.registry, user_id, slug, name=name)
     linked = await grants.exchange(
         state.client, state.guard, connector, auth, keys,
-        code=values["code"], redirect_uri=values["redirect_uri"], verifier=values["code_verifier"], asked=scopes,
+        code=values["code"], redirect_uri=values["redirect_uri"], verifier=values["code_verifier"], requested=scopes,
     )  # fmt: skip
     return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked, name=name)
 
@@ -190,7 +190,7 @@ async def finish_log_in(
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
             code=code, redirect_uri=_here(state, connector), verifier=finished.verifier.get_secret_value(),
-            asked=finished.scopes, nonce=finished.nonce,
+            requested=finished.scopes, nonce=finished.nonce,
         )  # fmt: skip
         if finished.user_id is not None:
             if identity is None or identity.kind != "session" or identity.user.id != finished.user_id:

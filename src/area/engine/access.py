@@ -262,14 +262,14 @@ class Tokens:
             await patiently(lambda: pool.execute(UNUSED, ref.user_id, service.name, ref.number, *values[:3]))
         return self._usable(fetched, service)
 
-    async def _lost(self, ref: Ref, service: Service, tokens: StoredTokens, said: str) -> StoredTokens:
+    async def _lost(self, ref: Ref, service: Service, tokens: StoredTokens, reason: str) -> StoredTokens:
         """Only the user can fix this: mark the connection, pause what needs it, notify once."""
         platform = UserPlatform(self._state, ref.user_id, 0)
-        await patiently(lambda: platform.connection_expired(ref, said, tokens.since))
+        await patiently(lambda: platform.connection_expired(ref, reason, tokens.since))
         current = await self._read(ref, service)
         if current is not None and current.since > tokens.since:
             return self._usable(current, service)  # connected again just now
-        raise AuthExpired(said)
+        raise AuthExpired(reason)
 
 
 class Bearer:

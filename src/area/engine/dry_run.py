@@ -13,7 +13,7 @@ from area.areas.plans import Plan, field_errors
 from area.connections.vault import Ref
 from area.engine import access, proof
 from area.engine.cache import Cache
-from area.engine.execution.result import kept
+from area.engine.execution.result import encoded
 from area.engine.intake import EventTooLargeError, check_size
 from area.engine.state import State
 from area.kit.budget import Budget, Exhausted
@@ -67,7 +67,7 @@ async def ask(state: State, cache: Cache, plan: Plan, ref: Ref, params: BaseMode
     context = access.context(state, cache.tokens, service, ref, credential)
     try:
         async with asyncio.timeout(SECONDS):
-            return Answer(kept(await plan.reaction.function(context, params)))
+            return Answer(encoded(await plan.reaction.function(context, params)))
     except AuthExpired as error:
         meant = await proof.meaning(state, cache.tokens, service, ref, credential, error)
         return Answer(why=Sentence(str(meant)))

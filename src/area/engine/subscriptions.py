@@ -113,20 +113,20 @@ async def settle(
     return subscription, min(now() + EVERY, max(now() + LEAST, _due(registered) or now() + EVERY))
 
 
-async def ask(context: Context, action: Action, params: Any, hook: Hook, kept: str | None) -> Subscription:
+async def ask(context: Context, action: Action, params: Any, hook: Hook, registered: str | None) -> Subscription:
     """Subscribe, or renew the current subscription (`kept` is its id). Raises the SDK's three errors."""
     how = ways(action)
-    if kept is None:
+    if registered is None:
         return await how.subscribe(context, params, hook)
     if how.renew is not None:
         try:
-            return await how.renew(context, params, hook, kept)
+            return await how.renew(context, params, hook, registered)
         except Permanent as error:  # it expired before the renewal: subscribe again
             log.warning("hook.not_renewed", action=action.key, error=str(error))
             return await how.subscribe(context, params, hook)
     subscription = await how.subscribe(context, params, hook)
-    if subscription.id != kept:
-        await end(context, action, params, hook, kept, 0)
+    if subscription.id != registered:
+        await end(context, action, params, hook, registered, 0)
     return subscription
 
 
@@ -153,10 +153,10 @@ async def keep_secret(conn: Conn, state: State, need: Wanted, subscription: Subs
         await send(conn, Channel.AREA_CHANGED, str(need.area_id))
 
 
-def _due(kept: dict[str, Any]) -> datetime | None:
-    if kept["expires_at"] is None:
+def _due(subscription: dict[str, Any]) -> datetime | None:
+    if subscription["expires_at"] is None:
         return None
-    return last_third(datetime.fromisoformat(kept["since"]), datetime.fromisoformat(kept["expires_at"]))
+    return last_third(datetime.fromisoformat(subscription["since"]), datetime.fromisoformat(subscription["expires_at"]))
 
 
 def last_third(since: datetime, expires: datetime) -> datetime:
@@ -164,6 +164,6 @@ def last_third(since: datetime, expires: datetime) -> datetime:
     return since + (expires - since) * 2 / 3
 
 
-def _is_due(kept: dict[str, Any]) -> bool:
-    due = _due(kept)
+def _is_due(subscription: dict[str, Any]) -> bool:
+    due = _due(subscription)
     return due is not None and due <= now()

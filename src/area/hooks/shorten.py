@@ -40,26 +40,26 @@ def _fit(value: Any, most: int, path: str, notes: list[dict[str, Any]]) -> Any:
     if isinstance(value, dict):
         return _fit_object(value, most, path, notes)
     if isinstance(value, str):
-        kept = value.encode()[: max(most - 2, 0) // 2].decode(errors="ignore")
-        notes.append({"path": path, "kept": len(kept), "of": len(value)})
-        return kept
+        shortened = value.encode()[: max(most - 2, 0) // 2].decode(errors="ignore")
+        notes.append({"path": path, "kept": len(shortened), "of": len(value)})
+        return shortened
     return value
 
 
 def _fit_list(values: list[Any], most: int, path: str, notes: list[dict[str, Any]]) -> list[Any]:
     """The first items; a part of the first if it is too large by itself."""
-    kept: list[Any] = []
+    shortened: list[Any] = []
     left = most - 2
     for item in values:
         left -= _size(item) + 1
         if left < 0:
             break
-        kept.append(item)
-    if not kept and values:
-        kept = [_fit(values[0], most - 2, f"{path}.0", notes)]
-    if len(kept) < len(values):
-        notes.append({"path": path, "kept": len(kept), "of": len(values)})
-    return kept
+        shortened.append(item)
+    if not shortened and values:
+        shortened = [_fit(values[0], most - 2, f"{path}.0", notes)]
+    if len(shortened) < len(values):
+        notes.append({"path": path, "kept": len(shortened), "of": len(values)})
+    return shortened
 
 
 def _fit_object(value: dict[str, Any], most: int, path: str, notes: list[dict[str, Any]]) -> dict[str, Any]:

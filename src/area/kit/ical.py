@@ -51,8 +51,8 @@ def _unquoted(text: str) -> Iterator[str]:
         named = {name.upper(): parameter for name, parameter in _PARAMETER.findall(head)}
         decoded = decode_text(quopri.decodestring(value.encode()), named.get("CHARSET"))
         written = decoded.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\\n")
-        kept = "".join(f";{name}={part}" for name, part in named.items() if name not in ("ENCODING", "CHARSET"))
-        yield f"{name_of(line)}{kept}{colon}{written}"
+        parameters = "".join(f";{name}={part}" for name, part in named.items() if name not in ("ENCODING", "CHARSET"))
+        yield f"{name_of(line)}{parameters}{colon}{written}"
 
 
 def name_of(line: str) -> str:

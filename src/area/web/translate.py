@@ -214,15 +214,15 @@ def _write(path: Path, fresh: Catalog, lang: str, *, sort: bool) -> None:
     path.write_text("\n".join(line for line in lines if not line.startswith(UNSAID)) + "\n")
 
 
-def main(found: Registry, slugs: list[str]) -> None:
+def main(registry: Registry, slugs: list[str]) -> None:
     """Update the files of the named connectors, or of the pages and all built-in connectors."""
-    built_in = [slug for slug, folder in found.folders.items() if str(folder.parent) in connectors.__path__]
+    built_in = [slug for slug, folder in registry.folders.items() if str(folder.parent) in connectors.__path__]
     for lang in OTHERS:
         if not slugs:
             update(lang)
             print(f"{lang}: {len(list(missing(lang)))} sentences of the pages wait for their translation")  # noqa: T201 - a command
         for slug in slugs or built_in:
-            service, folder = found.services[slug], found.folders[slug]
+            service, folder = registry.services[slug], registry.folders[slug]
             update_in(service, folder, lang)
             if waiting := len(list(missing_in(service, folder, lang))):
                 print(f"{lang}: {waiting} of {slug} wait for theirs")  # noqa: T201 - a command

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from area.engine.cache import Loaded
-from area.engine.execution.result import kept
+from area.engine.execution.result import encoded
 from area.engine.execution.running import Member
 from area.engine.intake import BULK, LaterJob
 from area.kit.clock import now
@@ -100,7 +100,7 @@ def over(
         area_id=area.id,
         user_id=area.user_id,
         status=status,
-        result=kept(result),
+        result=encoded(result),
         record=None if status == "success" and not member.own and record == PLAIN else record,
         error=error,
         started=member.started or started,
@@ -167,10 +167,10 @@ def ended(error: Exception) -> Sentence:
     return text if text.rstrip().endswith((".", "!", "?", "…", "。")) else Sentence("%(error)s.", error=text)
 
 
-def pause_after(number: int, asked: timedelta | None) -> timedelta:
+def pause_after(number: int, requested: timedelta | None) -> timedelta:
     """The pause after `number` failed attempts: what the vendor asked for, else full jitter from 1 s to hours."""
-    if asked:
-        return asked + timedelta(seconds=random.uniform(0, min(5, asked.total_seconds() / 10)))  # noqa: S311 - jitter
+    if requested:
+        return requested + timedelta(seconds=random.uniform(0, min(5, requested.total_seconds() / 10)))  # noqa: S311 - jitter
     most = min(LONGEST_PAUSE.total_seconds(), 2.0**number)
     return timedelta(seconds=max(1.0, random.uniform(0, most)))  # noqa: S311 - jitter
 

@@ -11,7 +11,7 @@ REMARK = 200  # bytes for the remark that something was cut
 CUT = "…"
 
 
-def kept(result: Any) -> bytes | None:
+def encoded(result: Any) -> bytes | None:
     """The JSON to store, None for no result.
 
     Of a result larger than `MAX_RESULT`, its largest values are cut to text, so that the others stay; `truncated` says

@@ -53,14 +53,14 @@ async def attempted(ctx: Context, reaction: Reaction, params: BaseModel, doubles
     key = f"execution-{uuid4()}"
     first = [_sent(asked) for asked in await attempt(key, again=False)]
     second = await attempt(key, again=True)
-    told = {route for double in doubles for route in double.answers_again}
-    looked = any(method in READS for method, _ in told)
+    repeatable = {route for double in doubles for route in double.answers_again}
+    looked = any(method in READS for method, _ in repeatable)
     other = [
         asked
         for asked in second
         if _sent(asked) not in first
         and not (looked and asked.method in IDEMPOTENT)
-        and not ((asked.method, asked.route) in told and asked.path not in {path for _, _, path, *_ in first})
+        and not ((asked.method, asked.route) in repeatable and asked.path not in {path for _, _, path, *_ in first})
     ]
     assert not other, f"{reaction.key}: what the second attempt sends is not what the first one sent: {other}"
     if reaction.idempotent == "key":
@@ -69,7 +69,7 @@ async def attempted(ctx: Context, reaction: Reaction, params: BaseModel, doubles
             f"{reaction.key}: two executions send the same, so they are one to the vendor"
         )
     else:
-        routes = {(asked.method, asked.route) for asked in second if asked.method not in IDEMPOTENT} - told
+        routes = {(asked.method, asked.route) for asked in second if asked.method not in IDEMPOTENT} - repeatable
         assert not routes, (
             f"{reaction.key}: say with `Double.again` what the vendor answers the second time to {routes}"
         )

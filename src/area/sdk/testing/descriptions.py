@@ -111,7 +111,7 @@ class Description:
             known = self._operations[method, route] = self._operation(method, route, self.routes[route][method])
         return known
 
-    def _operation(self, method: str, route: str, told: Any) -> Operation:
+    def _operation(self, method: str, route: str, declared: Any) -> Operation:
         raise NotImplementedError
 
     def find(self, path: str) -> tuple[str, dict[str, str]] | None:
@@ -211,8 +211,8 @@ class OpenAPI(Description):
         }
 
     @override
-    def _operation(self, method: str, route: str, told: Any) -> Operation:
-        item, operation = told
+    def _operation(self, method: str, route: str, declared: Any) -> Operation:
+        item, operation = declared
         resolved = self.schemas.resolved
         merged: dict[tuple[str, str], Any] = {}
         for entry in _parameters(item, operation):
@@ -246,25 +246,25 @@ class OpenAPI(Description):
             return {_media(name): schema for name in kinds}, bool(needed)
         return {}, False
 
-    def _content(self, told: Any, operation: Any) -> dict[str, Mapping[str, Any]]:
-        if "content" in told:
-            return {_media(name): item for name, item in told["content"].items()}
-        if "schema" not in told:
+    def _content(self, declared: Any, operation: Any) -> dict[str, Mapping[str, Any]]:
+        if "content" in declared:
+            return {_media(name): item for name, item in declared["content"].items()}
+        if "schema" not in declared:
             return {}
         produces = operation.get("produces") or self.document.get("produces") or [JSON]
-        examples = told.get("examples", {})
+        examples = declared.get("examples", {})
         return {
-            _media(name): {"schema": told["schema"], **({"example": examples[name]} if name in examples else {})}
+            _media(name): {"schema": declared["schema"], **({"example": examples[name]} if name in examples else {})}
             for name in produces
         }
 
-    def _security(self, told: Any) -> list[set[tuple[str, str]]] | None:
+    def _security(self, declared: Any) -> list[set[tuple[str, str]]] | None:
         schemes = self.document.get("components", {}).get("securitySchemes") or self.document.get("securityDefinitions")
-        if told is None or not schemes:
+        if declared is None or not schemes:
             return None
         return [
             {_place(self.schemas.resolved(schemes[name])) for name in alternative if name in schemes}
-            for alternative in told
+            for alternative in declared
         ]
 
 
@@ -289,19 +289,23 @@ class Discovery(Description):
         return result
 
     @override
-    def _operation(self, method: str, route: str, told: Any) -> Operation:
+    def _operation(self, method: str, route: str, declared: Any) -> Operation:
         parameters = [
             Parameter(name, item["location"], item.get("required") is True, _repeated(item))
-            for name, item in (*self.document.get("parameters", {}).items(), *told.get("parameters", {}).items())
+            for name, item in (*self.document.get("parameters", {}).items(), *declared.get("parameters", {}).items())
         ]
-        if told.get("upload"):
+        if declared.get("upload"):
             parameters.append(Parameter("uploadType", "query", required=True, schema={"enum": ["media", "multipart"]}))
-        bodies = {"*/*": None} if told.get("upload") else {JSON: told["request"]} if "request" in told else {}
-        answer: dict[str, Mapping[str, Any]] = {JSON: {"schema": told["response"]}} if "response" in told else {}
-        if told.get("supportsMediaDownload"):
+        bodies = (
+            {"*/*": None} if declared.get("upload") else {JSON: declared["request"]} if "request" in declared else {}
+        )
+        answer: dict[str, Mapping[str, Any]] = (
+            {JSON: {"schema": declared["response"]}} if "response" in declared else {}
+        )
+        if declared.get("supportsMediaDownload"):
             answer["*/*"] = {}
-        security = [{("header", "authorization")}] if told.get("scopes") else None
-        return Operation(method, route, parameters, bodies, "request" in told, {"200": answer}, security)
+        security = [{("header", "authorization")}] if declared.get("scopes") else None
+        return Operation(method, route, parameters, bodies, "request" in declared, {"200": answer}, security)
 
 
 def _parameters(item: Any, operation: Any) -> list[Any]:
@@ -314,28 +318,30 @@ def _methods(resource: Mapping[str, Any]) -> Iterator[Any]:
         yield from _methods(nested)
 
 
-def _repeated(told: Any) -> Any:
-    schema = _bare(told)
-    return {"type": "array", "items": schema} if told.get("repeated") else schema
+def _repeated(declared: Any) -> Any:
+    schema = _bare(declared)
+    return {"type": "array", "items": schema} if declared.get("repeated") else schema
 
 
-def _bare(told: Any) -> dict[str, Any]:
-    return {name: value for name, value in told.items() if name not in ("required", "name", "in")}
+def _bare(declared: Any) -> dict[str, Any]:
+    return {name: value for name, value in declared.items() if name not in ("required", "name", "in")}
 
 
-def _parameter(told: Any) -> Parameter:
-    where = told["in"]
-    schema = told.get("schema")
+def _parameter(declared: Any) -> Parameter:
+    where = declared["in"]
+    schema = declared.get("schema")
     if schema is None:
-        schema = next((value.get("schema", {}) for value in told.get("content", {}).values()), None) or _bare(told)
-    style = told.get("style") or {"query": "form", "cookie": "form"}.get(where, "simple")
-    collection = told.get("collectionFormat")
+        schema = next((value.get("schema", {}) for value in declared.get("content", {}).values()), None) or _bare(
+            declared
+        )
+    style = declared.get("style") or {"query": "form", "cookie": "form"}.get(where, "simple")
+    collection = declared.get("collectionFormat")
     if collection:
         style = {"ssv": "spaceDelimited", "pipes": "pipeDelimited"}.get(collection, style)
-    explode = told.get("explode", style in ("form", "deepObject")) if collection is None else collection == "multi"
-    if "schema" not in told and collection is None and told.get("type") == "array":
+    explode = declared.get("explode", style in ("form", "deepObject")) if collection is None else collection == "multi"
+    if "schema" not in declared and collection is None and declared.get("type") == "array":
         explode = False
-    return Parameter(told["name"], where, told.get("required") is True, schema, style, explode)
+    return Parameter(declared["name"], where, declared.get("required") is True, schema, style, explode)
 
 
 def _place(scheme: Mapping[str, Any]) -> tuple[str, str]:

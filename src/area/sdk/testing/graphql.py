@@ -70,7 +70,7 @@ class GraphQL(Description):
         return {route: {"POST": None} for route in ROUTES}
 
     @override
-    def _operation(self, method: str, route: str, told: Any) -> Operation:
+    def _operation(self, method: str, route: str, declared: Any) -> Operation:
         return Operation(method, route, [], {JSON: _BODY}, True, {"200": {JSON: {}}}, None)
 
     @override
@@ -163,15 +163,15 @@ def definitions(types: str) -> str:
     return "\n".join(lines)
 
 
-def _kind(told: str) -> str:
+def _kind(declared: str) -> str:
     """`Maybe<Array<Issue>>` as `[Issue!]`."""
-    if match := re.fullmatch(r"(?:Input)?Maybe<(.*)>", told):
+    if match := re.fullmatch(r"(?:Input)?Maybe<(.*)>", declared):
         return _kind(match[1]).removesuffix("!")
-    if match := re.fullmatch(r"Array<(.*)>", told):
+    if match := re.fullmatch(r"Array<(.*)>", declared):
         return f"[{_kind(match[1])}]!"
-    if match := re.match(r'Scalars\["(\w+)"\]', told):
+    if match := re.match(r'Scalars\["(\w+)"\]', declared):
         return f"{match[1]}!"
-    return f"{told}!"
+    return f"{declared}!"
 
 
 def graphed(name: str) -> Description:

@@ -104,40 +104,42 @@ class Lexicons(Description):
         ]
 
 
-def _schema(nsid: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _schema(nsid: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     """A lexicon type as a schema."""
-    kind = told["type"]
+    kind = declared["type"]
     if kind == "record":
-        record = _schema(nsid, told["record"])
+        record = _schema(nsid, declared["record"])
         properties = {**record.get("properties", {}), "$type": {"const": nsid}}
         return {**record, "properties": properties, "required": [*record.get("required", ()), "$type"]}
     if kind == "object":
-        nullable = told.get("nullable", ())
-        properties = {name: _schema(nsid, prop) for name, prop in told.get("properties", {}).items()}
+        nullable = declared.get("nullable", ())
+        properties = {name: _schema(nsid, prop) for name, prop in declared.get("properties", {}).items()}
         properties |= {name: {"anyOf": [{"type": "null"}, properties[name]]} for name in nullable}
         return {
             "type": "object",
             "properties": {"$type": {"type": "string"}, **properties},
-            "required": list(told.get("required", ())),
+            "required": list(declared.get("required", ())),
         }
     if kind == "array":
-        limits = {f"{end}Items": told[f"{end}Length"] for end in ("min", "max") if f"{end}Length" in told}
-        return {"type": "array", "items": _schema(nsid, told["items"]), **limits}
+        limits = {f"{end}Items": declared[f"{end}Length"] for end in ("min", "max") if f"{end}Length" in declared}
+        return {"type": "array", "items": _schema(nsid, declared["items"]), **limits}
     if kind == "string":
-        return _string(told)
+        return _string(declared)
     if kind == "ref":
-        return {"$ref": _full(nsid, told["ref"])}
+        return {"$ref": _full(nsid, declared["ref"])}
     if kind == "union":
-        return _union([_full(nsid, ref) for ref in told["refs"]], closed=told.get("closed") is True)
+        return _union([_full(nsid, ref) for ref in declared["refs"]], closed=declared.get("closed") is True)
     if kind in ("integer", "boolean"):
-        return {name: value for name, value in told.items() if name in ("type", "minimum", "maximum", "enum", "const")}
+        return {
+            name: value for name, value in declared.items() if name in ("type", "minimum", "maximum", "enum", "const")
+        }
     plain: dict[str, dict[str, Any]] = {"blob": _BLOB, "cid-link": _LINK, "unknown": {"type": "object"}}
     return plain.get(kind, {})
 
 
-def _string(told: Mapping[str, Any]) -> dict[str, Any]:
-    schema = {name: value for name, value in told.items() if name in ("type", "enum", "const", "maxLength")}
-    kind = told.get("format", "")
+def _string(declared: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {name: value for name, value in declared.items() if name in ("type", "enum", "const", "maxLength")}
+    kind = declared.get("format", "")
     if kind in _PATTERNS:
         schema["pattern"] = _PATTERNS[kind]
     if kind in _FORMATS:

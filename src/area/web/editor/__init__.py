@@ -197,21 +197,21 @@ async def check(editing: Editing, *, saving: bool = False) -> Findings:
     return findings
 
 
-async def _compile(editing: Editing, found: Findings, *, saving: bool) -> None:
+async def _compile(editing: Editing, findings: Findings, *, saving: bool) -> None:
     page, session, scope, area = editing.page, editing.session, editing.scope, editing.origin.area
-    form = found.wanted
+    form = findings.wanted
     try:
         if form and area:
-            found.checked = await areas.check_change(
+            findings.checked = await areas.check_change(
                 session, scope, page.user.id, area.id, form.action, form.reaction, saving=saving
             )
         elif form:
-            found.checked = await areas.check(session, scope, form.action, form.reaction, saving=saving)
-        elif found.action and (code := scope.registry.action(found.action.key)):
-            parameters = forms.parameters(editing.form, found.action, "action", found.kept["action"])
-            found.errors = errors.by_field(page, action_errors(code, parameters))
+            findings.checked = await areas.check(session, scope, form.action, form.reaction, saving=saving)
+        elif findings.action and (code := scope.registry.action(findings.action.key)):
+            parameters = forms.parameters(editing.form, findings.action, "action", findings.kept["action"])
+            findings.errors = errors.by_field(page, action_errors(code, parameters))
     except Invalid as error:
-        found.errors = errors.by_field(page, error.errors)
+        findings.errors = errors.by_field(page, error.errors)
     except Problem as error:
         editing.sight.problem = page.tell(error)
 
@@ -219,44 +219,44 @@ async def _compile(editing: Editing, found: Findings, *, saving: bool) -> None:
 # Act
 
 
-async def act(editing: Editing, found: Findings, *, saving: bool) -> Response | None:
+async def act(editing: Editing, findings: Findings, *, saving: bool) -> Response | None:
     """Save and redirect to the AREA if the form is valid; otherwise store the draft."""
     page, session, origin = editing.page, editing.session, editing.origin
-    if saving and found.wanted and (not found.errors or (origin.area and not found.changed & PARTS)):
+    if saving and findings.wanted and (not findings.errors or (origin.area and not findings.changed & PARTS)):
         try:
             async with session.begin_nested():
-                area = await _save(editing, found, found.wanted)
+                area = await _save(editing, findings, findings.wanted)
         except Invalid as error:
-            found.errors = errors.by_field(page, error.errors)
+            findings.errors = errors.by_field(page, error.errors)
         except Problem as error:
             editing.sight.problem = page.tell(error)
         else:
             await drafts.remove(session, page.user.id, origin.key)
             return page.to(f"/areas/{area.id}", said=page.say("Saved."))
-    found.draft_kept = await _keep(editing, found)
+    findings.draft_kept = await _keep(editing, findings)
     return None
 
 
-async def _save(editing: Editing, found: Findings, wanted: AreaIn) -> AreaOut:
+async def _save(editing: Editing, findings: Findings, wanted: AreaIn) -> AreaOut:
     """Create or update. Unchanged parts are left out, so that they may stay even if now switched off."""
     session, scope, user_id, area = editing.session, editing.scope, editing.page.user.id, editing.origin.area
     if area is None:
-        return await areas.create(session, scope, user_id, wanted, found.checked)
+        return await areas.create(session, scope, user_id, wanted, findings.checked)
     patch = AreaPatch(name=wanted.name, description=wanted.description, is_active=wanted.is_active)
-    if found.changed & PARTS:
+    if findings.changed & PARTS:
         patch = patch.model_copy(update={"action": wanted.action, "reaction": wanted.reaction})
-    return await areas.change(session, scope, user_id, area.id, patch, found.checked)
+    return await areas.change(session, scope, user_id, area.id, patch, findings.checked)
 
 
-async def _keep(editing: Editing, found: Findings) -> bool:
+async def _keep(editing: Editing, findings: Findings) -> bool:
     """Store the draft without secrets, unless nothing changed. False if it is too large."""
     page, session, key = editing.page, editing.session, editing.origin.key
-    if not found.changed:
+    if not findings.changed:
         await drafts.remove(session, page.user.id, key)
         return True
     secrets: dict[Side, set[str]] = {
         side: {parameter.name for parameter in half.view.parameters if parameter.secret} if half.view else set()
-        for side, half in found.halves.items()
+        for side, half in findings.halves.items()
     }
     return await drafts.save(session, page.state.keyring, page.user.id, key, editing.form.without(secrets))
 
@@ -264,18 +264,18 @@ async def _keep(editing: Editing, found: Findings) -> bool:
 # Show
 
 
-async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Response:
+async def show(editing: Editing, findings: Findings, *, saving: bool = False) -> Response:
     """Render the page, or the part that changes."""
     page, session, form, sight, origin = editing.page, editing.session, editing.form, editing.sight, editing.origin
-    await connected.note_connections(page, session, found.halves, form, origin.address)
-    await _fill(editing, found)
-    checked = None if found.errors else found.checked
+    await connected.note_connections(page, session, findings.halves, form, origin.address)
+    await _fill(editing, findings)
+    checked = None if findings.errors else findings.checked
     area_id = origin.area.id if origin.area else None
-    looked = await preview.look(page, session, form, found.action, found.reaction, checked, area_id)
+    looked = await preview.look(page, session, form, findings.action, findings.reaction, checked, area_id)
     if saving:
         sight.focus = "merged" if editing.sight.taken or editing.sight.both else "errors"
     elif sight.focus.startswith("first-"):
-        sight.focus = sides.first_field(found.halves, sight.focus.removeprefix("first-"))
+        sight.focus = sides.first_field(findings.halves, sight.focus.removeprefix("first-"))
     return await page.show(
         "_editor.html" if page.partial else "editor.html",
         422 if saving else 200,
@@ -283,26 +283,26 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
         origin=origin,
         form=form,
         sight=sight,
-        sides=found.halves,
-        summary=errors.summary(found.halves, found.errors, form) if sight.tried else [],
-        suggested=forms.suggested(found.action, found.reaction),
+        sides=findings.halves,
+        summary=errors.summary(findings.halves, findings.errors, form) if sight.tried else [],
+        suggested=forms.suggested(findings.action, findings.reaction),
         operators=rows.OPERATORS,
         alone=rows.ALONE,
-        changed=bool(found.changed),
-        kept_draft=found.draft_kept,
+        changed=bool(findings.changed),
+        kept_draft=findings.draft_kept,
         simple=form.condition is not None or rows.read(form.only_if) is not None,
         values=forms.values_used(form, [chip.path for chip in looked.chips]),
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
         recipes=RECIPES,
         zones=sorted(name for name in zone_names() if name.partition("/")[0] in REGIONS) if not page.partial else [],
-        taken=[_label(page, found, name) for name in sight.taken],
-        both=[(_label(page, found, name), merge.text_of(origin.start, name)) for name in sight.both],
+        taken=[_label(page, findings, name) for name in sight.taken],
+        both=[(_label(page, findings, name), merge.text_of(origin.start, name)) for name in sight.both],
         **vars(looked),
     )
 
 
-def _label(page: Page, found: Findings, name: str) -> str:
+def _label(page: Page, findings: Findings, name: str) -> str:
     """How a field of the form is called on the page."""
     own = {
         "action": page.say("When this happens"),
@@ -315,19 +315,19 @@ def _label(page: Page, found: Findings, name: str) -> str:
         "a.only_if": page.say("Condition"),
         "r.delay": page.say("Delay"),
     }
-    labels = {field.name: field.label for half in found.halves.values() for field in half.fields}
+    labels = {field.name: field.label for half in findings.halves.values() for field in half.fields}
     return own.get(name) or labels.get(name, name.partition(".")[2])
 
 
-async def _fill(editing: Editing, found: Findings) -> None:
+async def _fill(editing: Editing, findings: Findings) -> None:
     """Fill both halves with their fields, errors and open pickers."""
     page, form, sight = editing.page, editing.form, editing.sight
-    visible = errors.visible(form, sight, found.errors)
-    for side, half in found.halves.items():
+    visible = errors.visible(form, sight, findings.errors)
+    for side, half in findings.halves.items():
         half.errors = visible.get(side[0], [])
         if half.view:
             say = page.words(half.view.service)
-            half.fields = inputs.field_views(form, half.view, side, found.kept[side], visible, say)
+            half.fields = inputs.field_views(form, half.view, side, findings.kept[side], visible, say)
             credentials.note(page.state.registry, form, half)
         if not half.view or sight.open.get(side):
-            half.picker = await sides.picker(page, found.services, side, sight)
+            half.picker = await sides.picker(page, findings.services, side, sight)

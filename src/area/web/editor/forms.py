@@ -250,8 +250,8 @@ def suggested(action: ComponentView | None, reaction: ComponentView | None) -> s
     return f"{action.title} → {reaction.title}"[:255] if action and reaction else ""
 
 
-def default_of(one: VariableView) -> str:
+def default_of(variable: VariableView) -> str:
     """A parameter's default as it would be typed."""
-    if one.default is None:
+    if variable.default is None:
         return ""
-    return ("true" if one.default else "false") if isinstance(one.default, bool) else str(one.default)
+    return ("true" if variable.default else "false") if isinstance(variable.default, bool) else str(variable.default)

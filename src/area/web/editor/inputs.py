@@ -72,7 +72,7 @@ def field_views(
 
 def _field_view(
     form: Form,
-    one: VariableView,
+    variable: VariableView,
     view: ComponentView,
     side: Side,
     say: Callable[[str], str],
@@ -80,62 +80,65 @@ def _field_view(
     kept: bool,
     errors: Sequence[str],
 ) -> FieldView:
-    name = f"{side[0]}.{one.name}"
-    value = form.values(side).get(one.name, "")
-    default = default_of(one)
-    kind = _kind(one, value, side, several_lines=name in form.long)
+    name = f"{side[0]}.{variable.name}"
+    value = form.values(side).get(variable.name, "")
+    default = default_of(variable)
+    kind = _kind(variable, value, side, several_lines=name in form.long)
     return FieldView(
-        id=f"{side[0]}{view.id}-{one.name}",
+        id=f"{side[0]}{view.id}-{variable.name}",
         name=name,
-        variable=one.name,
-        label=say(readable(one.name)),
+        variable=variable.name,
+        label=say(readable(variable.name)),
         kind=kind,
         value="" if kind == "secret" else (value or default) if kind == "switch" else value,
-        hint=one.description or "",
-        placeholder=default or one.placeholder or "",
-        required=not one.nullable,
-        choices={choice: say((one.labels or {}).get(choice, choice)) for choice in one.choices or one.many or ()},
+        hint=variable.description or "",
+        placeholder=default or variable.placeholder or "",
+        required=not variable.nullable,
+        choices={
+            choice: say((variable.labels or {}).get(choice, choice))
+            for choice in variable.choices or variable.many or ()
+        },
         marked=WORDS.findall(value) if kind == "many" else [],
         default=default,
         kept=kept,
         removed=name in form.removed,
         several_lines=name in form.long,
         errors=list(errors),
-        fillable=side == "reaction" and kind in ("text", "long", "json") and one.name != "delay",
-        prose=side == "reaction" and one.type == "string" and kind in ("text", "long") and one.name in PROSE,
-        options=f"/areas/options/{view.key}/{one.name}" if one.picker and kind in ("text", "number") else "",
+        fillable=side == "reaction" and kind in ("text", "long", "json") and variable.name != "delay",
+        prose=side == "reaction" and variable.type == "string" and kind in ("text", "long") and variable.name in PROSE,
+        options=f"/areas/options/{view.key}/{variable.name}" if variable.picker and kind in ("text", "number") else "",
         chosen=form.names[name][1] if form.names.get(name, [""])[0] == value != "" else "",
     )
 
 
-def _kind(one: VariableView, value: str, side: Side, *, several_lines: bool) -> Kind:
+def _kind(variable: VariableView, value: str, side: Side, *, several_lines: bool) -> Kind:
     """The kind of input; reactions need inputs that accept {{…}}."""
-    if one.secret:
+    if variable.secret:
         return "secret"
-    if side == "action" and (kind := _own_kind(one, value)):
+    if side == "action" and (kind := _own_kind(variable, value)):
         return kind
-    if one.choices and (not value or value in one.choices):
+    if variable.choices and (not value or value in variable.choices):
         return "select"
-    if one.type == "boolean" and value in ("", "true", "false"):
+    if variable.type == "boolean" and value in ("", "true", "false"):
         return "switch"
-    if one.type == "json":
+    if variable.type == "json":
         return "json"
-    if several_lines or one.name in LONG:
+    if several_lines or variable.name in LONG:
         return "long"
-    if side == "reaction" or one.name == "only_if":
+    if side == "reaction" or variable.name == "only_if":
         return "text"
-    if one.type == "date":
+    if variable.type == "date":
         return "date" if not value or value[10:11] == "T" else "text"
-    if one.type in ("number", "email", "url"):
-        return one.type  # type: ignore[return-value] # one of these three
+    if variable.type in ("number", "email", "url"):
+        return variable.type  # type: ignore[return-value] # one of these three
     return "text"
 
 
-def _own_kind(one: VariableView, value: str) -> Kind | None:
+def _own_kind(variable: VariableView, value: str) -> Kind | None:
     """The kind that the parameter asks for, if it can show the value."""
-    match one.input:
+    match variable.input:
         case "many":
-            return "many" if set(WORDS.findall(value)) <= set(one.many or ()) else None
+            return "many" if set(WORDS.findall(value)) <= set(variable.many or ()) else None
         case "time":
             return "time" if not value or TIME.fullmatch(value) else None
-    return one.input
+    return variable.input

@@ -86,15 +86,15 @@ class Renderer(RendererHTML):
         return "</div>"
 
 
-def _headed(tokens: list[Token], components: Sequence[str], found: set[str]) -> Iterator[Token]:
+def _headed(tokens: list[Token], components: Sequence[str], placed: set[str]) -> Iterator[Token]:
     """The tokens without the title, with anchors, and nothing that the pages' policy would refuse."""
     skipping, slugs = False, {""}
     for at, token in enumerate(tokens):
         if token.type == "heading_open":
             skipping = token.tag == "h1"
             if not skipping:
-                names = [name for name in _named(tokens[at + 1], components) if name not in found]
-                found.update(names)
+                names = [name for name in _named(tokens[at + 1], components) if name not in placed]
+                placed.update(names)
                 yield from (Token("anchor", "", 0, content=name) for name in names)
                 slug = "" if names else _slug(tokens[at + 1].content)
                 if slug not in slugs:

@@ -155,8 +155,8 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
     )
 
 
-def _services_of(page: Page, found: Sequence[AreaOut]) -> list[tuple[str, str]]:
-    parts = {part.component: part.service for area in found for part in (area.action, area.reaction)}
+def _services_of(page: Page, listed: Sequence[AreaOut]) -> list[tuple[str, str]]:
+    parts = {part.component: part.service for area in listed for part in (area.action, area.reaction)}
     named = {component.partition(".")[0]: service for component, service in parts.items()}
     return [(slug, name) for slug, name in named.items() if slug in page.state.registry.services]
 
@@ -165,9 +165,9 @@ def _stamp(area: AreaOut) -> float:
     return area.last_triggered_at.timestamp() if area.last_triggered_at else 0.0
 
 
-async def _cards(session: Any, found: Sequence[AreaOut]) -> list[Card]:
-    bars = await figures.by_hour(session, [area.id for area in found], hours=HOURS)
-    return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in found]
+async def _cards(session: Any, listed: Sequence[AreaOut]) -> list[Card]:
+    bars = await figures.by_hour(session, [area.id for area in listed], hours=HOURS)
+    return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in listed]
 
 
 _kept: LRUCache[tuple[Hashable, ...], tuple[Card, Markup]] = LRUCache(MOST_DRAWN)

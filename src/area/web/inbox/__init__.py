@@ -56,8 +56,8 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
     )
 
 
-def _told(page: Page, one: NoticeView) -> NoticeView:
+def _told(page: Page, notice: NoticeView) -> NoticeView:
     """A notice in the reader's language, if AREA wrote it and its parts are known."""
-    if words := one.in_words(page.language, page.user.timezone):
-        return one.model_copy(update={"title": words[0], "body": words[1]})
-    return one
+    if words := notice.in_words(page.language, page.user.timezone):
+        return notice.model_copy(update={"title": words[0], "body": words[1]})
+    return notice

@@ -97,40 +97,40 @@ Wanted = Annotated[Filter, Depends(wanted)]
 
 
 @router.get("/runs")
-async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
+async def listed(page: SignedIn, request: Request, chosen: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
     """The list of runs, or parts of it for htmx."""
     before = _number(request.query_params.get("before", ""))
     again = request.query_params.get("again") == "1"
     problem, rows = "", []
     try:
-        rows = await _find(session, scope.registry, page, found, limit=PAGE + 1, before=None if again else before)
+        rows = await _find(session, scope.registry, page, chosen, limit=PAGE + 1, before=None if again else before)
     except (Invalid, TooMany) as error:
         problem = page.tell(error)
     more = rows[PAGE - 1].id if len(rows) > PAGE else None
     values = await _with_logos(page, session, rows[:PAGE])
-    values |= {"wanted": found, "more": more, "first": before is None or again, "problem": problem}
+    values |= {"wanted": chosen, "more": more, "first": before is None or again, "problem": problem}
     if page.partial:
         if before is not None and not again:
             return await page.show("_runs_rows.html", **values)
         response = await page.show("_runs.html", **values)
-        response.headers["HX-Push-Url"] = found.address()
+        response.headers["HX-Push-Url"] = chosen.address()
         return response
     mine = await history.names(session, page.user.id)
     services = offers.named(page, await areas.services_in_use(session, scope.registry, page.user.id))
     ask = None
     if again and not problem:
-        ask = await _fitting(session, scope.registry, page, found, before)
+        ask = await _fitting(session, scope.registry, page, chosen, before)
     return await page.show(
         "runs.html", nav="runs", mine=mine, services=services, ask=ask, ask_before=before, bulk=BULK, **values
     )
 
 
 @router.get("/runs/changes")
-async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
+async def changes(page: SignedIn, request: Request, chosen: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
     """The newest matching rows, and the given unfinished ones, for runs.js to update in place."""
     numbers = [_number(text) for text in request.query_params.getlist("open")[:OPEN]]
     try:
-        rows = await _find(session, scope.registry, page, found, limit=PAGE)
+        rows = await _find(session, scope.registry, page, chosen, limit=PAGE)
     except (Invalid, TooMany):
         rows = []
     fresh = {row.id for row in rows}
@@ -272,31 +272,31 @@ def _waits(page: Page, reason: Reason | None) -> str:
 
 
 async def _find(
-    session: Any, registry: Registry, page: Page, found: Filter, *, limit: int, before: int | None = None
+    session: Any, registry: Registry, page: Page, chosen: Filter, *, limit: int, before: int | None = None
 ) -> list[ExecutionLine]:
-    since, until = _times(found, page.user.timezone)
-    service = registry.services.get(found.service)
+    since, until = _times(chosen, page.user.timezone)
+    service = registry.services.get(chosen.service)
     return await runs.find(
         session,
         page.user.id,
         limit=limit,
         before=before,
-        area_id=found.area,
-        service=(service.name if service else found.service) or None,
-        status=found.status,
-        q=found.q or None,
+        area_id=chosen.area,
+        service=(service.name if service else chosen.service) or None,
+        status=chosen.status,
+        q=chosen.q or None,
         since=since,
         until=until,
     )
 
 
 async def _fitting(
-    session: Any, registry: Registry, page: Page, found: Filter, before: int | None
+    session: Any, registry: Registry, page: Page, chosen: Filter, before: int | None
 ) -> tuple[list[ExecutionLine], int, int | None]:
     """Matching failed runs not yet run again, up to `BULK`; how many were left out; and where to continue, if there are
     more.
     """
-    failed = found.model_copy(update={"status": ["failed"]})
+    failed = chosen.model_copy(update={"status": ["failed"]})
     rows = await _find(session, registry, page, failed, limit=BULK + 1, before=before)
     oldest = rows[BULK - 1].id if len(rows) > BULK else None
     rows = rows[:BULK]
@@ -304,10 +304,10 @@ async def _fitting(
     return [row for row in rows if row.id not in known], len(known), oldest
 
 
-def _times(found: Filter, zone: str) -> tuple[datetime | None, datetime | None]:
-    if found.time in LAST:
-        return now() - LAST[found.time], None
-    if found.time != "between":
+def _times(chosen: Filter, zone: str) -> tuple[datetime | None, datetime | None]:
+    if chosen.time in LAST:
+        return now() - LAST[chosen.time], None
+    if chosen.time != "between":
         return None, None
 
     def aware(text: str) -> datetime | None:
@@ -316,7 +316,7 @@ def _times(found: Filter, zone: str) -> tuple[datetime | None, datetime | None]:
         except (ValueError, OverflowError):
             return None
 
-    return aware(found.from_), aware(found.to)
+    return aware(chosen.from_), aware(chosen.to)
 
 
 async def _with_logos(page: Page, session: Any, rows: Sequence[Any]) -> dict[str, Any]:
