@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     )
     allowed_hosts: str = Field(
         "",
-        description="More host names that AREA answers to, separated by commas; `*.example.org` matches every name"
-        " below example.org.",
+        description="More host names that AREA accepts requests for, separated by commas; `*.example.org` matches"
+        " every name below example.org.",
     )
     cors_origins: str = Field(
         "",
@@ -70,13 +70,13 @@ class Settings(BaseSettings):
         " host, host:port or CIDR, separated by commas.",
     )
     trusted_proxies: str = Field(
-        "", description="Addresses or CIDRs of proxies whose X-Forwarded-For AREA believes, separated by commas."
+        "", description="Addresses or CIDRs of proxies whose X-Forwarded-For AREA trusts, separated by commas."
     )
     smtp_url: SecretStr | None = Field(
         None,
         description="Mail server, as smtp://login:password@host:587?from=area@example.org (requires STARTTLS), or"
-        " smtps:// for TLS from the start. `&tls=none` allows clear text, for a server on this machine."
-        " Default: no mail.",
+        " smtps:// for TLS from the start. `&tls=none` allows unencrypted mail, for a server on this"
+        " machine. Default: no mail.",
     )
     mail_per_day: int = Field(50, ge=0, description="Notices e-mailed to one user per 24 hours.")
     retention_days: int = Field(
@@ -100,7 +100,9 @@ class Settings(BaseSettings):
         description="Seconds that a user's webhook events may wait to run. Beyond that, senders get 429 with the time"
         " to retry, and listeners such as MQTT accept no more.",
     )
-    login_attempts: int = Field(10, ge=1, description="Failed sign-ins per account in 15 minutes before it must wait.")
+    login_attempts: int = Field(
+        10, ge=1, description="Failed sign-ins per account in 15 minutes before it is locked for a while."
+    )
     require_two_factor: Literal["none", "admins", "everybody"] = Field(
         "none",
         description="Who must have a second factor (an app or a passkey). Anyone without one must add one first.",
@@ -111,7 +113,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The lowest level to log.")
     metrics_token: SecretStr | None = Field(
         None,
-        description="Bearer token for /metrics. Default: /metrics answers only this machine, and no proxy on it.",
+        description="Bearer token for /metrics. Default: /metrics only responds to this machine, and not to a proxy"
+        " on it.",
     )
 
     oidc_issuer: str | None = Field(
@@ -129,8 +132,7 @@ class Settings(BaseSettings):
 
     servers: dict[str, str] = Field(
         default_factory=dict,
-        description="The address of your own server, for software that people host themselves, such as"
-        " AREA_GITLAB_SERVER.",
+        description="The URL of your own server, for software that people self-host, such as AREA_GITLAB_SERVER.",
     )
 
     @classmethod

@@ -41,7 +41,7 @@ async def test_it_is_tried_then_kept_encrypted_and_bound_to_its_place(people, st
         f"{user_id}|hall|oauth_token",
         f"{user_id}|locker|refresh_token",
     ):
-        with pytest.raises(Exception, match="another place"):
+        with pytest.raises(Exception, match="belongs elsewhere"):
             state.keyring.decrypt(row.oauth_token, elsewhere)
     async with state.database.sessions() as session:
         stored = await connections.credential(session, state.keyring, state.registry, user_id, "locker")

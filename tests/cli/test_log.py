@@ -67,7 +67,7 @@ def test_what_is_not_there_is_told(doorbell, arguments, sentence):
 
 def test_what_is_not_over_is_not_replayed(doorbell):
     doorbell.ok("run", "1", "--wait", "0")
-    assert "not over yet" in doorbell.refuses("replay", "1")
+    assert "hasn't finished" in doorbell.refuses("replay", "1")
 
 
 async def test_the_log_is_followed_until_ctrl_c(doorbell, dsn, start):

@@ -39,7 +39,7 @@ def test_executions_are_listed_shown_and_cancelled(area, bell):
     assert (shown["status"], shown["trigger_data"]) == ("pending", {"body": {"who": "Ada"}})
     assert isinstance(shown["parameters"], dict)
     assert "Cancelled by you" in area.ok("executions", "cancel", str(number))
-    assert "over already" in area.refuses("executions", "cancel", str(number))
+    assert "already finished" in area.refuses("executions", "cancel", str(number))
     assert "No execution" in area.refuses("executions", "show", "999999")
 
 

@@ -174,7 +174,7 @@ def test_json_text_bare_number_placeholder() -> None:
     body = read((CASES / "template/json-text-bare-number-placeholder.json").read_bytes(), "application/json")
     sent = payload('{"text": "{{body.t}}", "n": {{body.n}}}', {"body": body})
     assert json.loads(sent or b"") == {"text": 'a "b"\nc', "n": 5}
-    with pytest.raises(Permanent, match="meant as JSON"):
+    with pytest.raises(Permanent, match="looks like JSON"):
         payload('{"text": "{{body.t}}", "n": {{body.n}},}', {"body": body})
 
 

@@ -54,7 +54,7 @@ async def coming(state):
 
 
 async def test_a_wrong_password_is_refused_and_nothing_is_kept(state, user, calendar):
-    with pytest.raises(Invalid, match=f"{calendar.port} refuses this credential: it answered 401"):
+    with pytest.raises(Invalid, match=f"{calendar.port} rejected this credential"):
         await connect(state, user, calendar, "wrong")
     assert await rows(state, "select * from named_connections") == []
 
@@ -73,7 +73,7 @@ async def test_it_is_read_and_says_so_when_the_password_is_another(state, user, 
         await until(lambda: rows(state, "select * from notices"))
         (notice,) = await rows(state, "select * from notices")
         assert notice["title"] == "Calendar (ICS) (Team) must be reconnected"
-        assert f"127.0.0.1:{calendar.port} answered 401" in notice["body"]
+        assert f"127.0.0.1:{calendar.port} returned 401" in notice["body"]
         waiting = await view(state, user, area)
         assert (waiting.state, waiting.waits_for) == ("waiting_for_connection", "calendar")
         assert await coming(state) == []
@@ -88,5 +88,5 @@ async def test_without_a_credential_it_says_what_is_missing(state, user, calenda
         await until(lambda: rows(state, "select 1 from sources where failures > 0"))
     failing = await view(state, user, area)
     assert failing.state == "failing"
-    assert f"127.0.0.1:{calendar.port} answered 401" in failing.reason
+    assert f"127.0.0.1:{calendar.port} returned 401" in failing.reason
     assert await rows(state, "select * from notices") == []

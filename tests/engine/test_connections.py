@@ -40,7 +40,7 @@ async def _count(state, reason, number):
 async def test_an_expired_connection_pauses_tells_once_and_resumes(state, user, world):
     async def expired(ctx, params, attempt):
         if ctx.credential.password.get_secret_value() != "new password here":
-            raise AuthExpired("Locked answered 401. The connection must be renewed.")
+            raise AuthExpired("Locked returned 401. The connection must be renewed.")
 
     world.behaviour = expired
     await connect(state, user)
@@ -85,7 +85,7 @@ async def test_a_401_that_means_a_missing_right_expires_nothing(state, user, wor
 
     async def may_not(ctx, params, attempt):
         if params.text == "forbidden":
-            raise Unauthorized("Locked answered 401.")
+            raise Unauthorized("Locked returned 401.")
 
     world.behaviour = may_not
     await connect(state, user)
@@ -95,7 +95,7 @@ async def test_a_401_that_means_a_missing_right_expires_nothing(state, user, wor
     async with worker(state):
         await until(lambda: settled(state))
     failed, succeeded = await rows(state)
-    assert (failed["status"], failed["error_message"]) == ("failed", f"Locked answered 401. {MAY_NOT}")
+    assert (failed["status"], failed["error_message"]) == ("failed", f"Locked returned 401. {MAY_NOT}")
     assert succeeded["status"] == "success"
     (connection,) = await rows(state, "select status from connection_states")
     assert connection["status"] == "works"
@@ -108,7 +108,7 @@ async def test_a_401_that_means_a_missing_right_expires_nothing(state, user, wor
 async def test_a_401_at_a_look_is_found_out_about(state, user, world, login_error, status):
     await connect(state, user)
     await make_area(state, user, action="locked.locked_item", action_parameters={"topic": "t"})
-    world.login_error, world.poll_error = login_error, Unauthorized("Locked answered 401.")
+    world.login_error, world.poll_error = login_error, Unauthorized("Locked returned 401.")
     async with worker(state):
         await until(lambda: rows(state, "select 1 from sources where last_error is not null"))
     (connection,) = await rows(state, "select status from connection_states")
@@ -119,7 +119,7 @@ async def test_a_401_at_a_look_is_found_out_about(state, user, world, login_erro
 
 async def test_a_run_waits_while_nobody_knows_what_a_401_means(state, user, world):
     async def refused(ctx, params, attempt):
-        raise Unauthorized("Locked answered 401.")
+        raise Unauthorized("Locked returned 401.")
 
     world.behaviour = refused
     await connect(state, user)
@@ -139,7 +139,7 @@ async def test_a_used_up_quota_parks_the_whole_connection(state, user, world):
         nonlocal calls
         calls += 1
         if calls == 1:
-            raise Retry("Locked answered 429.", timedelta(seconds=2), parks=True)
+            raise Retry("Locked returned 429.", timedelta(seconds=2), parks=True)
 
     world.behaviour = limited
     await connect(state, user)

@@ -196,7 +196,7 @@ async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
 ):
     async def unanswered(ctx, params, attempt):
         if attempt == 1:
-            raise Retry("example.org did not answer within 30 s.", timedelta(milliseconds=100), unsure=True)
+            raise Retry("example.org did not respond within 30 s.", timedelta(milliseconds=100), unsure=True)
 
     world.behaviour = unanswered
     area = await make_area(state, user, reaction=f"probe.{reaction}")
@@ -206,7 +206,7 @@ async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
     (execution,) = await rows(state)
     assert (execution["status"], list(world.attempts.values())) == (status, [attempts])
     if status == "failed":
-        text = "example.org did not answer within 30 s. The outcome is unknown."
+        text = "example.org did not respond within 30 s. The outcome is unknown."
         assert execution["error_message"] == text
 
 
@@ -259,7 +259,7 @@ async def test_an_area_whose_newest_run_is_tried_again_says_so(state, user, worl
 
 async def test_a_permanent_failure_says_why_and_twenty_in_a_row_switch_off(state, user, world):
     async def refuse(ctx, params, attempt):
-        raise Permanent("example.org answered 404.")
+        raise Permanent("example.org returned 404.")
 
     world.behaviour = refuse
     area = await make_area(state, user)
@@ -269,7 +269,7 @@ async def test_a_permanent_failure_says_why_and_twenty_in_a_row_switch_off(state
         await until(lambda: settled(state))
         await until(lambda: rows(state, "select 1 from areas where not is_active"))
     executions = await rows(state)
-    assert {row["error_message"] for row in executions if row["status"] == "failed"} == {"example.org answered 404."}
+    assert {row["error_message"] for row in executions if row["status"] == "failed"} == {"example.org returned 404."}
     (notice,) = await rows(state, "select * from notices")
     assert notice["title"].endswith("was switched off")
     async with state.database.sessions() as session:
@@ -514,12 +514,12 @@ async def test_a_source_that_fails_backs_off_and_catches_up(state, user, world):
     area = await make_area(state, user)
     async with worker(state):
         await first_look(state, world)
-        world.poll_error = Retry("The feed answered 500.")
+        world.poll_error = Retry("The feed returned 500.")
         world.publish("a", "meanwhile")
         await until(lambda: rows(state, "select 1 from sources where failures >= 1"))
         async with state.database.sessions() as session:
             view = await areas.get(session, control.scope(state), user, area.id)
-        assert (view.state, view.reason) == ("failing", "The feed answered 500.")
+        assert (view.state, view.reason) == ("failing", "The feed returned 500.")
         world.poll_error = None
         await until(lambda: world.sent)
     assert world.sent[0][1] == "meanwhile"

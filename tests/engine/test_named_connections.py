@@ -76,7 +76,7 @@ async def test_each_area_acts_with_the_connection_that_it_has_chosen(state, user
 async def test_one_that_expires_stops_only_its_own_areas_and_they_catch_up(state, user, world):
     async def expired(ctx, params, attempt):
         if ctx.credential.password.get_secret_value() == "old":
-            raise AuthExpired("Locked answered 401.")
+            raise AuthExpired("Locked returned 401.")
 
     world.behaviour = expired
     await connect(state, user)
@@ -112,7 +112,7 @@ def _sent(world, text):
 async def test_a_used_up_quota_parks_one_connection_alone(state, user, world):
     async def limited(ctx, params, attempt):
         if ctx.credential.login == "busy" and params.text == "first":
-            raise Retry("Locked answered 429.", timedelta(seconds=600), parks=True)
+            raise Retry("Locked returned 429.", timedelta(seconds=600), parks=True)
 
     world.behaviour = limited
     await connect(state, user)

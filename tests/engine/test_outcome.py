@@ -9,7 +9,7 @@ from area.sdk import Retry
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        ("example.org answered 429: later", "example.org answered 429: later."),
+        ("example.org returned 429: later", "example.org returned 429: later."),
         ("It is too early.", "It is too early."),
         ("Who is there?", "Who is there?"),
         ("and so on …", "and so on …"),

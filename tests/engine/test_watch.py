@@ -227,11 +227,11 @@ async def test_a_source_that_keeps_failing_is_noticed_with_its_reason(state, use
     pool = await state.database.pool()
     await pool.execute(
         "update sources set due_at = now() + interval '1 hour', failing_since = now() - interval '10 minutes',"
-        " last_error = 'example.org answered 500.'"
+        " last_error = 'example.org returned 500.'"
     )
     await watch.look()
     (notice,) = await rows(state, "select * from notices")
-    assert "example.org answered 500." in notice["body"]
+    assert "example.org returned 500." in notice["body"]
 
 
 async def test_what_a_look_leaves_out_is_shown_with_the_area_until_a_look_takes_it_back(state, user, world):

@@ -56,7 +56,7 @@ def test_the_same_text_is_never_encrypted_alike(keyring: Keyring) -> None:
 
 @pytest.mark.parametrize("context", ["", "8|github|access_token", "7|github|refresh_token", "7|gitlab|access_token"])
 def test_a_token_is_bound_to_its_place(keyring: Keyring, context: str) -> None:
-    with pytest.raises(Undecryptable, match="another place"):
+    with pytest.raises(Undecryptable, match="belongs elsewhere"):
         keyring.decrypt(keyring.encrypt("secret", CONTEXT), context)
 
 
@@ -68,7 +68,7 @@ def test_rotation() -> None:
     again = both.encrypt(both.decrypt(token, CONTEXT), CONTEXT)
     assert not both.needs_rotation(again)
     assert Keyring([NEW]).decrypt(again, CONTEXT) == "secret"
-    with pytest.raises(Undecryptable, match="secret key that is not known here"):
+    with pytest.raises(Undecryptable, match="another secret key"):
         Keyring([NEW]).decrypt(token, CONTEXT)
 
 
@@ -189,7 +189,7 @@ def test_passwords() -> None:
 
 def test_72_bytes_are_all_that_fits() -> None:
     assert check_password("é" * 36, hash_password("é" * 36))
-    with pytest.raises(PasswordTooLong, match="74 bytes long"):
+    with pytest.raises(PasswordTooLong, match="has 74 bytes"):
         hash_password("é" * 37)
     with pytest.raises(PasswordTooLong):
         hash_password("x" * 1_000_000)

@@ -58,7 +58,7 @@ def test_what_is_written_down_is_read_back():
 
 
 def test_numbers_and_plurals():
-    size = Sentence("This event has %(size)s bytes, and an event may have %(most)s. Send less, or choose a part of it.",
+    size = Sentence("This event has %(size)s bytes; the limit is %(most)s. Send less, or select a part of it.",
                     size=Number(2_000_000), most=Number(1_048_576))  # fmt: skip
     assert "2,000,000 bytes" in size
     assert "2\u202f000\u202f000" in size.translated("fr")

@@ -64,10 +64,10 @@ async def test_a_user_is_somebody_else(ann, server, state, ours):
 
 async def test_a_vendor_that_gives_none_is_left_alone_for_a_while(server, ours, logs):
     await server.set(down=True)
-    with pytest.raises(Retry, match="Vendor does not let this server itself in: 127"):
+    with pytest.raises(Retry, match="Vendor rejected this server's client ID or secret: 127"):
         await ours.app.get("/app")
     count = (await server.set(down=False))["app"]
-    with pytest.raises(Retry, match="answered 503") as caught:
+    with pytest.raises(Retry, match="returned 503") as caught:
         await ours.app.get("/app")
     assert (caught.value.after, await granted(server)) == (timedelta(seconds=10), count)
     assert SECRET not in "".join(logs)
@@ -75,7 +75,7 @@ async def test_a_vendor_that_gives_none_is_left_alone_for_a_while(server, ours, 
 
 async def test_without_a_registration_there_is_none(state, ours):
     state.settings = state.settings.model_copy(update={"clients": {}})
-    with pytest.raises(Permanent, match="no client id for Vendor"):
+    with pytest.raises(Permanent, match="no client ID for Vendor"):
         await ours.app.get("/app")
-    with pytest.raises(Permanent, match="no registration of its own at Probe"):
+    with pytest.raises(Permanent, match="isn't registered with Probe"):
         _ = state.registry.services["probe"].http(state.client).app

@@ -109,7 +109,7 @@ async def test_a_client_that_is_refused_is_to_be_reconnected_and_its_runs_go_on_
         await until(lambda: waiting(state, 5))
         (notice,) = await rows(state, "select * from notices")
         assert notice["title"] == "HTTP (machine) must be reconnected"
-        assert "The token endpoint refuses the client" in notice["body"]
+        assert "The token endpoint rejected the client" in notice["body"]
         stored = (await ann.get("/api/connections/http", params={"name": "machine"})).json()
         assert stored["status"] == "expired"
         view = (await ann.get(f"/api/areas/{area.id}")).json()

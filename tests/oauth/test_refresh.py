@@ -291,7 +291,7 @@ async def test_a_late_word_of_an_old_token_does_not_end_a_new_connection(ann, se
     (old,) = await rows(state, "select updated_at from user_services")
     await link(ann, server)
     await UserPlatform(state, ann.id, 0).connection_expired(
-        Ref(ann.id, "vendor"), "Vendor answered 401.", old["updated_at"]
+        Ref(ann.id, "vendor"), "Vendor returned 401.", old["updated_at"]
     )
     assert not await rows(state, "select * from notices")
     assert (await ann.get("/api/connections/vendor")).json()["status"] == "works"

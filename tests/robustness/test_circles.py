@@ -23,6 +23,6 @@ async def test_loop_http_hook(site):
             await asyncio.sleep(0.05)
     rows = await runs()
     assert [row["status"] for row in rows] == ["success"] * (LONGEST - 1) + ["failed"]
-    assert "this looks like a circle" in rows[-1]["error_message"]
+    assert "this looks like a loop" in rows[-1]["error_message"]
     await site.lives()
     assert len(await runs()) == LONGEST

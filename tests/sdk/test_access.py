@@ -134,7 +134,7 @@ async def test_a_key_in_the_address(client, hosts):
     assert response.json()["query"] == {"a": "1", "key": KEY}
     assert KEY not in response.url
     assert (await http.get(f"{foreign}/echo"))["query"] == {}
-    with pytest.raises(Permanent, match="not followed"):
+    with pytest.raises(Permanent, match="doesn't follow redirects"):
         await http.get("/redirect", params={"to": f"{foreign}/echo"})
     with pytest.raises(AuthExpired) as caught:
         await http.get("/refuse/401")

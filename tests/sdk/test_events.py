@@ -48,7 +48,7 @@ async def test_rows_are_events_by_their_fields():
 )
 def test_whose_accounts_it_is_about(path, where, body, expected):
     if expected is None:
-        with pytest.raises(Permanent, match="not told whose account"):
+        with pytest.raises(Permanent, match="doesn't say which account"):
             account_ids(path, where)(delivery(json=body))
     else:
         assert account_ids(path, where)(delivery(json=body)) == expected

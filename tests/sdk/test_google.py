@@ -53,7 +53,7 @@ async def test_who_it_is(vendor):
         vendor.on("GET", "/v1/userinfo", {"sub": "1", "name": "Ada", "email": "x@example.com", "email_verified": "no"})
         assert not (await service.auth.account(ctx)).email_verified
         vendor.on("GET", "/v1/userinfo", {})
-        with pytest.raises(Permanent, match="does not say who you are"):
+        with pytest.raises(Permanent, match="didn't identify your account"):
             await service.auth.account(ctx)
     assert vendor.asked[0].headers["Authorization"] == "Bearer t0ken"
 

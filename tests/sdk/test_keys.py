@@ -109,7 +109,7 @@ async def test_each_kind_is_sent_to_its_own_address_and_nowhere_else(kind, sites
         await http.request("GET", f"{there.url}/orders")
     assert there.seen == []
     if kind == "query":
-        with pytest.raises(Permanent, match="redirects"):
+        with pytest.raises(Permanent, match="redirected"):
             await http.request("GET", f"{here.url}/away")
     else:
         await http.request("GET", f"{here.url}/away")
@@ -129,7 +129,7 @@ async def test_a_trial_proves_what_it_says(kind, sites, client):
     here.open = True  # whoever is let in without it proves nothing
     tested = await connections.try_out(client, guard(), http_service, key(kind, here.url, **provided))
     assert tested.works
-    assert "not proven" in tested.message
+    assert "not verified" in tested.message
     assert "wrong" not in tested.message
 
 
@@ -174,8 +174,8 @@ async def test_what_is_refused_later_ends_the_connection(sites, client):
         ({"kind": "header", "url": "https://a.example", "name": "no good", "value": "x"}, "name", "header name"),
         ({"kind": "header", "url": "https://a.example", "name": "Host", "value": "x"}, "name", "sets this header"),
         ({"kind": "oauth2", "url": "https://a.example", "client_id": "x"}, "token_url", "token endpoint"),
-        ({"kind": "bearer", "url": "a.example", "token": "x"}, "url", "whole address"),
-        ({"kind": "bearer", "url": "https://u:p@a.example", "token": "x"}, "url", "out of the address"),
+        ({"kind": "bearer", "url": "a.example", "token": "x"}, "url", "full URL"),
+        ({"kind": "bearer", "url": "https://u:p@a.example", "token": "x"}, "url", "from the URL"),
     ],
 )
 def test_what_is_missing_is_said_at_its_field(values, field, message):

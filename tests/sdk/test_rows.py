@@ -187,7 +187,7 @@ async def test_pages_that_say_more_than_their_rows_are_yielded_whole(vendor):
 async def test_what_is_gone_may_be_no_surprise(vendor):
     vendor.on("GET", "/notes", Answer(404, {"message": "No t0ken."}))
     async with connector(service(), vendor, access=Access(headers={"X-Key": "t0ken"})) as ctx:
-        with pytest.raises(Gone, match=r"answered 404: .*No •••"):
+        with pytest.raises(Gone, match=r"returned 404: .*No •••"):
             await ctx.http.get("/notes", gone=(404, 410))
         with pytest.raises(Permanent) as raised:
             await ctx.http.get("/notes", gone=(410,))
@@ -369,7 +369,7 @@ async def test_who_agreed(vendor, verified, answer, expected):
         body = await account(ctx)
         assert (body.id, body.name, body.email, body.email_verified) == expected
         vendor.on("GET", "/me", {})
-        with pytest.raises(Permanent, match="does not say who you are"):
+        with pytest.raises(Permanent, match="didn't identify your account"):
             await account(ctx)
 
 
@@ -380,7 +380,7 @@ async def test_who_agreed_may_be_somebody_of_some_place(vendor):
         answer = await account(ctx)
         assert (answer.id, answer.name) == ("T1:7", "Ada in Home")
         vendor.on("GET", "/me", {"id": 7, "nick": "Ada"})
-        with pytest.raises(Permanent, match="does not say who you are"):
+        with pytest.raises(Permanent, match="didn't identify your account"):
             await account(ctx)
 
 

@@ -27,9 +27,9 @@ def test_a_path_that_does_not_fit_says_why():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("a[", "no JMESPath"),
+        ("a[", "a valid JMESPath"),
         ("foo(a)", "Unknown function"),
-        ("(" * 400 + "a" + ")" * 99, "no JMESPath"),
+        ("(" * 400 + "a" + ")" * 99, "a valid JMESPath"),
         ("a" * 501, "500"),
     ],
 )
@@ -58,7 +58,7 @@ def test_what_is_too_much_to_select_says_so(path):
 
 
 def test_the_sentence_of_a_wrong_type_does_not_write_the_value_out():
-    with pytest.raises(ValueError, match=r"abs\(\) takes number, and was given array") as refusal:
+    with pytest.raises(ValueError, match=r"abs\(\) takes number, not array") as refusal:
         select("|".join(["[@,@]"] * 60) + "|abs(@)", [1])
     assert len(str(refusal.value)) < 100
 

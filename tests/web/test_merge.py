@@ -97,7 +97,7 @@ async def test_two_tabs_that_change_different_fields_lose_nothing(person):
     await save(other)
     message = other.locator("#merged")
     await expect(message).to_contain_text("This AREA was changed elsewhere while you were editing it.")
-    await expect(message).to_contain_text("Taken over from there: Title")
+    await expect(message).to_contain_text("Merged from the other change: Title")
     await expect(box(other, "Title")).to_have_value("From one tab")
     assert (await only_area(person))["name"] == "Orders", "nothing is saved that nobody has seen"
     await save(other)
@@ -134,7 +134,7 @@ async def test_a_draft_of_an_area_that_was_changed_since_takes_it_over(person):
     reaction = {"component": "inbox.post", "parameters": changed}
     await person.api("PATCH", f"/api/areas/{area['id']}", {"reaction": reaction})
     await person.go(f"/areas/{area['id']}/edit")
-    await expect(page.locator("#merged")).to_contain_text("Taken over from there: Title")
+    await expect(page.locator("#merged")).to_contain_text("Merged from the other change: Title")
     await expect(box(page, "Title")).to_have_value("By the API")
     await expect(box(page, "Name")).to_have_value("Half done")
     await page.get_by_role("button", name="Discard my changes").click()

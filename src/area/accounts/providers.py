@@ -111,7 +111,7 @@ async def _issuer(client: Client, settings: Settings) -> Connector:
         claims = await ctx.http.get(userinfo)
         subject = str(claims.get("sub") or "")
         if not subject:
-            raise Permanent(Sentence("It names no subject."))
+            raise Permanent(Sentence("It has no subject."))
         return Account(
             id=_bounded(f"{issuer} {subject}"),
             name=str(claims.get("preferred_username") or claims.get("name") or subject),

@@ -34,7 +34,7 @@ from area.engine.cache import Cache
 from area.engine.state import State
 
 ABOUT = """\
-Everything that the pages do can be done here.
+The API can do everything the pages can.
 
 **Authentication.** Log in with `POST /api/auth/login`, or create an API token with `POST /api/me/tokens`, and send it
 as `Authorization: Bearer …`. A token has a scope: `read` to read; `run` also to start, repeat and cancel runs;
@@ -45,11 +45,12 @@ only for requests from AREA's own pages.
 "next_cursor": …}`.
 
 **Changes.** `GET /api/areas/{area_id}` returns an `ETag`. Send it as `If-Match` with a change, and the change is
-refused with 412 if somebody else changed the AREA meanwhile. `version` in a PATCH does the same for the AREA's
+rejected with 412 if someone else has changed the AREA. `version` in a PATCH does the same for the AREA's
 configuration. The catalog also has an `ETag`: with `If-None-Match`, an unchanged one responds with 304.
 
-**Strictness.** Unknown fields and query parameters are refused with 422, so that a typo is never ignored; query
-parameters that begin with an underscore pass. A body that isn't JSON gets 415 or 400. HEAD works wherever GET does.
+**Strictness.** Unknown fields and query parameters are rejected with 422, so that a typo is never ignored; query
+parameters that begin with an underscore are ignored. A body that isn't JSON gets 415 or 400. HEAD works wherever GET
+does.
 
 **Size.** A request body can have up to 2 MB, or 16 KB if you aren't logged in. It must arrive within 10 seconds, plus
 one second for each 20 KB.

@@ -44,7 +44,7 @@ class Change(areas.AreaPatch):
     def _not_null(cls, given: Any) -> Any:
         """Only a description can be removed."""
         if given is None:
-            raise ValueError(Sentence("This can't be null. Leave it out to keep it as it is."))
+            raise ValueError(Sentence("This can't be null. Omit it to leave it unchanged."))
         return given
 
 

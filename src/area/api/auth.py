@@ -42,11 +42,10 @@ class Register(In):
     setup_code: Line | None = Field(
         None,
         max_length=100,
-        description="For the first account, if other machines can reach AREA: the code that it printed when it started",
+        description="For the first account, if other machines can reach AREA: the code that AREA printed when it"
+        " started",
     )
-    timezone: Line | None = Field(
-        None, max_length=64, description="IANA name; UTC if it is left out", examples=["Europe/Paris"]
-    )
+    timezone: Line | None = Field(None, max_length=64, description="IANA name. Default: UTC", examples=["Europe/Paris"])
 
 
 class Finish(In):
@@ -55,11 +54,9 @@ class Finish(In):
     token: Line = Field(max_length=100, description="From the link in the mail", examples=["tJ3…"])
     password: Password = Field(description="The password chosen at registration")
     username: Line | None = Field(
-        None, max_length=200, description="Another username, if the first has been taken meanwhile"
+        None, max_length=200, description="Another username, if the first one has been taken in the meantime"
     )
-    timezone: Line | None = Field(
-        None, max_length=64, description="IANA name; UTC if it is left out", examples=["Europe/Paris"]
-    )
+    timezone: Line | None = Field(None, max_length=64, description="IANA name. Default: UTC", examples=["Europe/Paris"])
 
 
 class Mailed(BaseModel):
@@ -96,7 +93,7 @@ async def register(
     """Create an account and log in. The first account is always an administrator, whatever the registration mode.
 
     If `AREA_REGISTRATION` is `confirm` and there is no invitation, the response is 202 and a link is mailed; continue
-    with `POST /api/auth/register/confirm`. If the address already has an account, its owner is told so by mail instead;
+    with `POST /api/auth/register/confirm`. If the address already has an account, its owner gets a mail that says so;
     the response is the same.
     """
     registered = await login.register(

@@ -41,7 +41,7 @@ async def callback(
     error: Code = "",
     error_description: Annotated[str, Query(max_length=4096)] = "",
 ) -> LoggedIn | connections.ConnectionView | Response:
-    """The OAuth2 redirect URI of services and log-in providers; `state` tells them apart.
+    """The OAuth2 redirect URI of services and log-in providers; `state` distinguishes them.
 
     After connecting a service, the response is the connection, and waiting executions resume. After logging in, it is a
     session, with a new account if there was none. After adding a provider to an account, `token` is empty and the

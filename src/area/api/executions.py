@@ -119,7 +119,9 @@ async def live(
 
 @router.post("/replay", responses=answers(400, 401, 403, 404, 413, 415, 422), summary="Replay several executions")
 async def replay_many(form: Chosen, identity: Runner, state: StateDep, session: SessionDep) -> Restarted:
-    """Replay executions with their AREAs' current configuration, oldest first. Those that aren't over are left out."""
+    """Replay executions with their AREAs' current configuration, oldest first. Executions that haven't finished are
+    left out.
+    """
     started: dict[int, int] = {}
     left_out: list[int] = []
     for number in sorted(set(form.ids)):
@@ -132,7 +134,7 @@ async def replay_many(form: Chosen, identity: Runner, state: StateDep, session: 
 
 @router.post("/cancel", responses=answers(400, 401, 403, 404, 413, 415, 422), summary="Cancel several executions")
 async def cancel_many(form: Chosen, identity: Runner, session: SessionDep) -> Cancelled:
-    """Cancel waiting and running executions. Those that are over are left out."""
+    """Cancel waiting and running executions. Finished executions are left out."""
     cancelled, left_out = [], []
     for number in sorted(set(form.ids)):
         try:

@@ -47,7 +47,7 @@ class Confirmed(BaseModel):
 class MailPatch(In):
     """Which mails to receive."""
 
-    mail_notices: bool = Field(description="Whether warnings and errors are also sent by mail")
+    mail_notices: bool = Field(description="Whether to also send warnings and errors by mail")
 
 
 @router.post(

@@ -131,7 +131,7 @@ async def upload_picture(
     request: Request, identity: InPerson, session: SessionDep, address: Address
 ) -> accounts.UserView:
     """Upload a profile picture as the request's body: JPEG, PNG, WebP or GIF, at most 5 MB, sent as any media type. It
-    is cut to a square of 256 pixels, without metadata, and served at `icon_path`.
+    is cropped to a square of 256 pixels, without metadata, and served at `icon_path`.
     """
     content = await body.file(request, identity.user.id, pictures.MOST_BYTES)
     return await accounts.change_picture(session, identity.user.id, await pictures.shrink(content), address)

@@ -65,7 +65,7 @@ _DESCRIBED = {
     404: "Not found, or it belongs to another user.",
     409: "Conflicts with the current state.",
     410: "No longer available.",
-    412: "Changed meanwhile: `If-Match` or `version` is no longer current.",
+    412: "Changed in the meantime: `If-Match` or `version` is no longer current.",
     413: "More than 2 MB.",
     415: "The body is not JSON.",
     422: "Some fields are invalid.",

@@ -45,8 +45,8 @@ async def services(
 ) -> Response:
     """The services that are switched on, by name, with their actions and reactions. Always one page.
 
-    `q` leaves out components without these words, and services without any left. With `If-None-Match`, an unchanged
-    catalog responds with 304.
+    `q` omits components without these words, and services without any remaining components. With `If-None-Match`, an
+    unchanged catalog responds with 304.
     """
     tag = await _etag(request, session, state)
     if _is_known(request, tag):

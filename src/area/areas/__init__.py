@@ -201,7 +201,7 @@ async def _check_stored(session: AsyncSession, user_id: int, config: Config) -> 
     )
     if (total or 0) > MAX_STORED:
         raise TooMany(
-            "The parameters of your AREAs would have over %(most)s characters. Shorten or delete some.",
+            "The parameters of your AREAs would exceed %(most)s characters in total. Shorten or delete some.",
             most=Number(MAX_STORED),
         )
 
@@ -225,7 +225,7 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, checked
 async def _when_off(session: AsyncSession, area: Area, choice: WhenOff) -> None:
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token is None:
-        raise Invalid.field("when_off", "Only AREAs triggered by webhooks have this.")
+        raise Invalid.field("when_off", "Only AREAs with a webhook URL have this.")
     trigger.when_off = choice
 
 

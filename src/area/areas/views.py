@@ -347,9 +347,9 @@ def _state(
         service, name = waits_for
         called = f"{service.name} ({name})" if name else service.name
         if (service.slug, name) in connections:
-            reason = Sentence("Reconnect %(name)s. Events from the meantime are caught up.", name=called)
+            reason = Sentence("Reconnect %(name)s. AREA then catches up on missed events.", name=called)
         else:
-            reason = Sentence("Connect %(name)s. Events from the meantime are caught up.", name=called)
+            reason = Sentence("Connect %(name)s. AREA then catches up on missed events.", name=called)
         return "waiting_for_connection", reason
     if area.failing_since:
         return "failing", from_parts(area.source_said, area.last_error)

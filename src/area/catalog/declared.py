@@ -5,7 +5,7 @@ from area.sdk.fields import Field, fields, form_fields
 
 ONLY_IF = Field(
     name="only_if",
-    description="Run only if this holds for what the action returned",
+    description="Run only if the values the action returned meet this condition",
     type="string",
     nullable=True,
     placeholder="title contains 'urgent' and not (author == 'bot')",
@@ -13,7 +13,8 @@ ONLY_IF = Field(
 )
 DELAY = Field(
     name="delay",
-    description="How long to wait, such as 15m or 2 days, or until when in your time zone, such as until 18:00",
+    description="How long to wait, such as 15m or 2 days, or the time to wait for in your time zone, such as until"
+    " 18:00",
     type="string",
     nullable=True,
     placeholder="15m",

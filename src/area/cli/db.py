@@ -36,14 +36,12 @@ def upgrade() -> None:
 @app.command()
 def downgrade(
     revision: Annotated[
-        str, typer.Argument(help="The revision of the older version; it prints it when it refuses to start.")
+        str, typer.Argument(help="The revision of the older version, which it prints when it refuses to start.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Take the database back to an earlier revision.
-
-    Do this before you install an older version of AREA. Stop AREA and make a backup first: data that only later
-    revisions know is lost.
+    """Downgrade the database to an earlier revision. Do this before you install an older version of AREA. Stop AREA and
+    make a backup first: data that only later revisions can store is lost.
     """
     import asyncio
 

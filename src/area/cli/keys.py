@@ -22,8 +22,8 @@ def rotate(as_json: console.AsJson = False) -> None:
     """Re-encrypt everything with a new key.
 
     Without AREA_SECRET_KEY, this generates the new key, and AREA must be stopped. With it, put a new key in front of
-    the old one, separated by a comma, restart AREA, and then run this. Exit code 1 if a secret can't be decrypted with
-    any of the keys; the others are re-encrypted.
+    the old one, separated by a comma, restart AREA, and then run this. Exit code 1 if no key decrypts one of the
+    secrets; the others are re-encrypted.
     """
     from area import rotation
 

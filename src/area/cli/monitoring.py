@@ -24,7 +24,7 @@ def page() -> Iterator[str]:
     yield ""
     yield "`GET /metrics` exposes these for Prometheus; [Deploy](../howto/deploy.md#health-checks) says who may read"
     yield "it. Counters end in `_total`, histograms have `_bucket`, `_sum` and `_count`. Queue and connections come"
-    yield "from the database, so one process is enough for them; add up the others over all processes."
+    yield "from the database, so one process is enough for them; sum the others over all processes."
     yield ""
     rows = []
     for metric in vars(metrics).values():
@@ -39,7 +39,7 @@ def page() -> Iterator[str]:
     yield ""
     yield "## Alerts"
     yield ""
-    yield "A start for a rules file of Prometheus:"
+    yield "A starting point for a Prometheus rules file:"
     yield ""
     yield "```yaml"
     yield "groups:"

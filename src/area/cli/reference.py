@@ -71,9 +71,10 @@ def _cli() -> Iterator[str]:
     from area.cli.commands import app
 
     yield "# Command line\n"
-    yield "`area --help` and `area COMMAND --help` (or `-h`) print the same, `area --version` the version. Commands"
-    yield "read the [settings](settings.md) from the environment. Errors go to standard error. The exit code is 1 for"
-    yield "errors that you can fix, and 2 for an invalid setting or option. With `--json`, standard output is JSON.\n"
+    yield "`area --help` and `area COMMAND --help` (or `-h`) print the same; `area --version` prints the version."
+    yield "Commands read the [settings](settings.md) from the environment. Errors go to standard error. The exit code"
+    yield "is 1 for errors that you can fix, and 2 for an invalid setting or option. With `--json`, standard output is"
+    yield "JSON.\n"
     for words, command in _commands(get_command(app), ["area"]):
         arguments = [param for param in command.params if param.param_type_name == "argument"]
         options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
@@ -145,8 +146,8 @@ def _api() -> Iterator[str]:
 
 OUTSIDE = [
     ("`/hooks/{token}`", "an AREA's webhook URL; responds with 2xx once the event is committed"),
-    ("`/hints/{token}`", "a vendor announces a change of something AREA polls"),
-    ("`/webhooks/{service}`", "a vendor announces changes for all accounts of a service"),
+    ("`/hints/{token}`", "a vendor reports a change of something AREA polls"),
+    ("`/webhooks/{service}`", "a vendor reports changes for all accounts of a service"),
     ("`/about.json`", "services, actions and reactions, machine-readable"),
     (
         "`/healthz`",

@@ -20,7 +20,8 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is for, such as `backup script`.")],
     user: console.User = None,
     scope: Annotated[
-        str, typer.Option("--scope", help="What it may do: read, run, manage or admin; each includes those before.")
+        str,
+        typer.Option("--scope", help="What it can do: read, run, manage or admin; each includes the ones before it."),
     ] = "manage",
     days: Annotated[int | None, typer.Option("--days", help="Days until it expires. Default: never.", min=1)] = None,
     as_json: console.AsJson = False,

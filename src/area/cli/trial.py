@@ -55,9 +55,9 @@ def try_(
 ) -> None:
     """Try a trigger or reaction for real; nothing is saved.
 
-    A poll prints the events it finds, a timer its next five firings, a listener what it receives within --seconds, and
-    a webhook the events from --request or else its sample event. A reaction prints its validated parameters; --send
-    runs it.
+    A poll prints the events it finds, a timer its next five times, a listener what it receives within --seconds, and a
+    webhook the events from --request or else its sample event. A reaction prints its validated parameters; --send runs
+    it.
     """
     from area.kit.text import did_you_mean
     from area.registry import registry

@@ -517,7 +517,8 @@ class Source(Base):
     )
     seen: Mapped[Any | None] = mapped_column(
         JSONB,
-        doc='Window of known events: `{"since": …, "ids": {id: time}}`, and `signs` of what else tells them apart.',
+        doc='Window of known events: `{"since": …, "ids": {id: time}}`, and `signs`, hashes of what else identifies'
+        " them.",
     )
     due_at: Mapped[datetime | None] = mapped_column(
         AWARE, doc="Next poll, timer or check; null while no AREA needs it."
@@ -531,15 +532,15 @@ class Source(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `last_error`, for translation.")
     noticed_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When its users were notified of a failure.")
-    nudged_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When a vendor last announced a change.")
+    nudged_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When a vendor last reported a change.")
     note: Mapped[str | None] = mapped_column(
-        Text, Computed("state ->> 'note'", persisted=True), doc="What the last look left out, of `state`."
+        Text, Computed("state ->> 'note'", persisted=True), doc="What the last poll left out, from `state`."
     )
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
 class WorkerLife(Base):
-    """A period in which a worker ran without a break. It tells a missed timer from a late one."""
+    """A period in which a worker ran without a break. It distinguishes a missed timer from a late one."""
 
     __tablename__ = "worker_lives"
 
@@ -549,7 +550,7 @@ class WorkerLife(Base):
 
 
 class SourceHint(Base):
-    """A vendor subscription that announces changes of a polled source."""
+    """A vendor subscription that reports changes of a polled source."""
 
     __tablename__ = "source_hints"
 
@@ -569,8 +570,8 @@ class SourceHint(Base):
 
 
 class VendorCleanup(Base):
-    """What is still to be undone at a vendor after a connection or source was deleted: tokens to revoke, a subscription
-    to end. Database triggers write it, since rows are also deleted by cascades. Outlives its user.
+    """Work left to do at a vendor after a connection or source was deleted: tokens to revoke, a subscription to end.
+    Database triggers write it, because cascades delete rows too. Outlives its user.
     """
 
     __tablename__ = "vendor_cleanups"
@@ -693,7 +694,7 @@ class ExecutionRecord(Base):
         Boolean, server_default=FALSE, doc="A replay after which the AREAs that follow don't run."
     )
     chain: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="IDs of the AREAs that led here.")
-    parameters: Mapped[str | None] = mapped_column(Text, doc="Parameters given for this run, encrypted JSON.")
+    parameters: Mapped[str | None] = mapped_column(Text, doc="Parameters of this run, encrypted JSON.")
     attempts: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="Each with `at`, `ms` and `error`.")
     state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"), doc="What one attempt left for the next.")
     said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `error_message`, for translation.")
@@ -775,8 +776,8 @@ class OutgoingMail(Base):
     registration_id: Mapped[int | None] = mapped_column(
         BigInteger, ForeignKey("pending_registrations.id", ondelete="SET NULL"), index=True
     )
-    share: Mapped[str] = mapped_column(String(64), doc="Who takes turns: a user, or the network that asked.")
-    source: Mapped[str | None] = mapped_column(String(64), doc="The network that asked.")
+    share: Mapped[str] = mapped_column(String(64), doc="Who takes turns: a user, or the network that sent the request.")
+    source: Mapped[str | None] = mapped_column(String(64), doc="The network that sent the request.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     next_attempt_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)

@@ -42,7 +42,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class TooSlow(Exception):
-    """The body did not arrive in time."""
+    """The body didn't arrive in time."""
 
 
 class TooLarge(Exception):

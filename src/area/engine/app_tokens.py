@@ -45,7 +45,7 @@ class AppTokens:
         keys = registrations.keys_of(service, self._state.settings)
         if keys is None:
             raise Permanent(
-                Sentence("This server has no client id for %(name)s. Tell an administrator.", name=service.name)
+                Sentence("This server has no client ID for %(name)s. Tell an administrator.", name=service.name)
             )
         client = registrations.client_of(service)
         async with self._asking[client]:
@@ -62,7 +62,9 @@ class AppTokens:
         try:
             grant = await oauth2.client_credentials(self._state.client, auth.server, keys)
         except GrantFailed as error:
-            message = Sentence("%(name)s does not let this server itself in: %(error)s", name=service.name, error=error)
+            message = Sentence(
+                "%(name)s rejected this server's client ID or secret: %(error)s", name=service.name, error=error
+            )
             self._resting[client] = (time.monotonic() + REST, message)
             raise Retry(message, timedelta(seconds=REST)) from None
         self._kept[client] = (grant.access, grants.refresh_moment(grant, now())[1])

@@ -273,7 +273,7 @@ class Cleanups:
             return access.context(state, tokens, service, ref, connection.credential, memory=memory)
         left = await pool.fetchrow(LEFT, cleanup.user_id, cleanup.service_id, cleanup.connection_id)
         if left is None:
-            raise Retry(Sentence("Its connection to %(name)s doesn't work any more.", name=service.name))
+            raise Retry(Sentence("Its connection to %(name)s no longer works.", name=service.name))
         return await self._left(pool, ref, service, left, memory)
 
     async def _left(

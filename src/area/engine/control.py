@@ -212,13 +212,13 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     """Cancel an execution that waits or runs. Raises `Conflict` if it is over."""
     execution = await _own_execution(session, user_id, execution_id, lock=True)
     if execution.status not in ("pending", "running"):
-        raise Conflict("This execution is over already: %(status)s.", status=execution.status)
+        raise Conflict("This execution has already finished: %(status)s.", status=execution.status)
     running = execution.status == "running"
     attempted = running or record_of(execution, await session.get(ExecutionRecord, execution.id)).attempts
     execution.status = "cancelled"
     execution.error_message = Sentence("Cancelled by you.")
     if running:
-        execution.error_message = Sentence("Cancelled while running; its action may have been done.")
+        execution.error_message = Sentence("Cancelled while running. Its action may already have been carried out.")
     moment = now()
     execution.completed_at = moment
     if attempted:

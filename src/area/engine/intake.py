@@ -89,7 +89,7 @@ def check_size(data: bytes) -> None:
     if len(data) > MAX_EVENT:
         raise EventTooLargeError(
             Sentence(
-                "This event has %(size)s bytes, and an event may have %(most)s. Send less, or choose a part of it.",
+                "This event has %(size)s bytes; the limit is %(most)s. Send less, or select a part of it.",
                 size=Number(len(data)),
                 most=Number(MAX_EVENT),
             )

@@ -32,7 +32,7 @@ async def options(
     service = component.service
     declared = next((field for field in fields(component.params) if field.name == parameter), None)
     if declared is None or declared.picker is None:
-        raise NotFound("%(key)s has no list to choose '%(parameter)s' from.", key=component.key, parameter=parameter)
+        raise NotFound("%(key)s has no list of options for '%(parameter)s'.", key=component.key, parameter=parameter)
     credential, ref = None, Ref(user_id, service.slug)
     if service.auth is not None:
         if connection:
@@ -41,7 +41,7 @@ async def options(
         connected = await cache.connection(*ref)
         credential = connected.credential
         if connected.status in ("missing", "gone"):
-            raise Conflict("Connect %(name)s first; then you can choose from what is there.", name=service.name)
+            raise Conflict("Connect %(name)s first to choose from a list.", name=service.name)
     context = access.context(state, cache.tokens, service, ref, credential)
     try:
         choices = await service.pickers[declared.picker](context, form)
@@ -49,9 +49,7 @@ async def options(
         meant = await proof.meaning(state, cache.tokens, service, ref, credential, error)
         if not isinstance(meant, AuthExpired):
             raise Conflict(str(meant)) from error
-        raise Conflict(
-            "%(error)s Reconnect %(name)s; then you can choose from what is there.", error=error, name=service.name
-        ) from error
+        raise Conflict("%(error)s Reconnect %(name)s to choose from a list.", error=error, name=service.name) from error
     except ConnectorError as error:
         raise Conflict(str(error)) from error
     return choices[:MOST]

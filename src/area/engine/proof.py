@@ -54,7 +54,7 @@ async def meaning(
     if tested.works and (tested.account or not tested.message):
         return Permanent(
             Sentence(
-                "%(error)s The connection to %(name)s works, but its account or token may not do this.",
+                "%(error)s The connection to %(name)s works, but its account or token isn't allowed to do this.",
                 error=error.said,
                 name=connector.name,
             )

@@ -204,7 +204,7 @@ class Watch:
                     self._state.settings,
                     owner["user_id"],
                     "warning",
-                    Sentence("%(name)s is checked late", name=owner["name"]),
+                    Sentence("%(name)s is being checked late", name=owner["name"]),
                     Sentence(
                         "The check was due on %(time)s and is still waiting its turn, because the services your"
                         " AREAs watch are slow to respond. Events aren't lost as long as the service still shows them.",

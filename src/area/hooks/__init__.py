@@ -91,7 +91,7 @@ class Hooks:
             sentence = Sentence("The body is too large. At most %(most)s bytes are allowed.", most=Number(error.limit))
             return problem(413, sentence, CLOSE)
         except body.TooSlow:
-            return problem(408, Sentence("The body did not arrive in time."), CLOSE)
+            return problem(408, Sentence("The body didn't arrive in time."), CLOSE)
         except body.Crowded as error:
             headers = (later(2), CLOSE) if error.reading else (later(2),)
             return problem(429, Sentence("Too many requests at the same time."), *headers)

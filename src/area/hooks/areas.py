@@ -48,7 +48,7 @@ OFF_RETRY_AFTER = 300  # seconds
 LARGE_TOTAL, LARGE_EACH = 52_000_000, 26_000_000  # bytes of bodies over `MAX_BODY`: two at once, one for each user
 KEPT_OF_LARGE = 900_000  # bytes
 CIRCLE = Sentence(
-    "AREAs have called each other's webhooks %(number)s times in a row, which is the limit: this looks like a circle.",
+    "AREAs have called each other's webhooks %(number)s times in a row, which is the limit: this looks like a loop.",
     number=circles.LONGEST,
 )
 OFF = Sentence("This AREA is off or unavailable. Try again later.")

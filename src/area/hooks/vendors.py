@@ -141,7 +141,7 @@ class Vendors:
             # a vendor may end a subscription after this status (https://www.w3.org/TR/websub/#content-distribution),
             # so don't rely on it when the source is watched again
             await hints.record_end(self._state, source.source)
-            return problem(410, Sentence("This is no longer watched."))
+            return problem(410, Sentence("AREA no longer watches this."))
         if not source.heard:
             await hints.record_news(self._state, source.source)
         if reply is not None:

@@ -49,7 +49,7 @@ class Budget:
     def renew(self) -> None:
         """Start the next slice. Raises `Exhausted`, or `Unfinished` on the event loop."""
         if self._rest + self.steps < 0:
-            raise Exhausted(Sentence("This takes more work than one event may use."))
+            raise Exhausted(Sentence("This takes more processing than one event is allowed."))
         if self._mode == "here":
             raise Unfinished
         while self.steps < 0:

@@ -70,13 +70,13 @@ def parse_duration(text: str) -> timedelta:
     """
     stripped = text.strip()
     if not stripped or len(stripped) > _MAX_TEXT:
-        raise BadTime(Sentence("Write a duration such as 90s, 5m, 1h30m or 2 days."))
+        raise BadTime(Sentence("Enter a duration such as 90s, 5m, 1h30m or 2 days."))
     parts = _iso_parts(stripped) if stripped[0] in "Pp" else _plain_parts(stripped)
     duration = timedelta(**parts)
     if duration > MAX_DURATION:
         raise BadTime(
             Sentence(
-                '"%(given)s" is longer than the %(days)s days that are possible.',
+                '"%(given)s" is too long. The maximum is %(days)s days.',
                 given=stripped,
                 days=MAX_DURATION.days,
             )
@@ -89,7 +89,8 @@ def _iso_parts(given: str) -> dict[str, float]:
     if match is None:
         raise BadTime(
             Sentence(
-                '"%(given)s" is no ISO 8601 duration of weeks, days, hours, minutes and seconds, such as P1DT12H.',
+                '"%(given)s" is not an ISO 8601 duration of weeks, days, hours, minutes and seconds. Enter one such'
+                " as P1DT12H.",
                 given=given,
             )
         )
@@ -104,7 +105,7 @@ def _plain_parts(given: str) -> dict[str, float]:
         match = _PART.match(given, position)
         if match is None:
             raise BadTime(
-                Sentence('"%(given)s" is no duration; write one such as 90s, 5m, 1h30m or 2 days.', given=given)
+                Sentence('"%(given)s" is not a duration. Enter one such as 90s, 5m, 1h30m or 2 days.', given=given)
             )
         number, word = match.groups()
         unit = _UNIT.get(word.lower())
@@ -123,8 +124,8 @@ def _no_unit(given: str, number: str, word: str) -> str:
     if not word:
         return Sentence('"%(given)s": %(number)s needs a unit: s, m, h, d or w.', given=given, number=number)
     if word.lower() in _NO_FIXED_LENGTH:
-        return Sentence('"%(given)s": %(word)s has no fixed length; write it in days.', given=given, word=word)
-    return Sentence('"%(given)s": "%(word)s" is no unit; use s, m, h, d or w.', given=given, word=word)
+        return Sentence('"%(given)s": %(word)s has no fixed length. Use days instead.', given=given, word=word)
+    return Sentence('"%(given)s": "%(word)s" is not a unit. Use s, m, h, d or w.', given=given, word=word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +153,13 @@ def parse_time(text: str) -> tuple[int, int]:
     if match is None or (match[2] is None and match[4] is None) or (match[2] in (":", ".") and match[3] is None):
         raise BadTime(
             Sentence(
-                '"%(text)s" is no time of day. Enter hours and minutes, such as 09:00 or 18:30.', text=text[:_MAX_TEXT]
+                '"%(text)s" is not a time of day. Enter hours and minutes, such as 09:00 or 18:30.',
+                text=text[:_MAX_TEXT],
             )
         )
     hour, minute, half = int(match[1]), int(match[3] or 0), (match[4] or "").lower()
     if minute > 59 or hour > 23 or (half and not 1 <= hour <= 12):
-        raise BadTime(Sentence('"%(text)s" is no time of day; use 00:00 to 23:59.', text=text.strip()))
+        raise BadTime(Sentence('"%(text)s" is not a time of day. Use 00:00 to 23:59.', text=text.strip()))
     return (hour % 12 + (12 if half == "p" else 0) if half else hour), minute
 
 
@@ -174,7 +176,7 @@ def parse_delay(text: str, zone: tzinfo | str) -> Delay:
     if match is None:
         raise BadTime(
             Sentence(
-                "Write until and a time of 24 hours, such as until 09:00, until monday 09:00, until 09:00 Europe/Paris."
+                "Enter until and a 24-hour time, such as until 09:00, until monday 09:00 or until 09:00 Europe/Paris."
             )
         )
     day, clock, named = match.groups()
@@ -215,7 +217,7 @@ def weekday(word: str) -> int:
     number = _day_words().get(_folded(word))
     if number is not None:
         return number
-    raise BadTime(Sentence('"%(word)s" is no day of the week%(hint)s', word=word, hint=did_you_mean(word, WEEKDAYS)))
+    raise BadTime(Sentence('"%(word)s" is not a day of the week%(hint)s', word=word, hint=did_you_mean(word, WEEKDAYS)))
 
 
 def next_local_time(after: datetime, hour: int, minute: int, zone: tzinfo, weekday: int | None = None) -> datetime:

@@ -32,7 +32,7 @@ _STRANGERS = max(1, (os.cpu_count() or 1) // 2)  # slots: half of the cores are 
 # the account signed in before don't wait behind strangers.
 hashing_known = Fair(
     "hashing-known",
-    "AREA is looking at another password of yours. Try again in a few seconds.",
+    "AREA is still checking another password of yours. Try again in a few seconds.",
     slots=2,
     per_key=1,
     waiting=32,
@@ -105,13 +105,12 @@ class Keyring:
         version, _, rest = token.partition(".")
         key_id, _, body = rest.partition(".")
         if version != _VERSION:
-            raise Undecryptable(Sentence("This is no encrypted value, or one of a later version of the program."))
+            raise Undecryptable(Sentence("This isn't an encrypted value, or a newer version of AREA encrypted it."))
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise Undecryptable(
                 Sentence(
-                    "It was encrypted with a secret key that is not known here (key %(key_id)s): add that key"
-                    " after the current one.",
+                    "It was encrypted with another secret key (%(key_id)s). Add that key after the current one.",
                     key_id=key_id[:8],
                 )
             )
@@ -121,9 +120,7 @@ class Keyring:
         try:
             text = cipher.decrypt(data[:_NONCE], data[_NONCE:], context.encode())
         except InvalidTag as error:
-            raise Undecryptable(
-                Sentence("The encrypted value was altered, or it belongs to another place than this.")
-            ) from error
+            raise Undecryptable(Sentence("The encrypted value was altered, or it belongs elsewhere.")) from error
         return text.decode("utf-8", "surrogatepass")
 
     def needs_rotation(self, token: str) -> bool:
@@ -232,7 +229,7 @@ def _password_bytes(password: str) -> bytes:
     if len(data) > MAX_PASSWORD:
         raise PasswordTooLong(
             Sentence(
-                "The password is %(size)s bytes long in UTF-8; %(most)s are allowed. Choose a shorter one.",
+                "The password has %(size)s bytes in UTF-8; the limit is %(most)s. Choose a shorter one.",
                 size=len(data),
                 most=MAX_PASSWORD,
             )

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 # one thread: two would only compete for the interpreter
 _pool = Fair(
     "expressions",
-    "Too many events of yours are being worked on. Try again in a few seconds.",
+    "Too many of your events are being processed. Try again in a few seconds.",
     slots=1,
     per_key=1,
     waiting=4096,

@@ -102,14 +102,14 @@ class Response:
         except ValueError as error:
             if self.body:
                 message = Sentence(
-                    "%(host)s answered %(status)s with no valid JSON: %(said)s",
+                    "%(host)s returned %(status)s with invalid JSON: %(said)s",
                     host=self.host,
                     status=self.status,
                     said=self.excerpt(80),
                 )
             else:
                 message = Sentence(
-                    "%(host)s answered %(status)s with no valid JSON, the body is empty.",
+                    "%(host)s returned %(status)s with an empty body instead of JSON.",
                     host=self.host,
                     status=self.status,
                 )
@@ -192,15 +192,13 @@ class Client:
                 sent["Content-Type"] = "application/x-www-form-urlencoded"
         verb = method.upper()
         if verb not in _METHODS and (not _TOKEN.fullmatch(method) or verb in {"CONNECT", "TRACE"}):
-            raise RequestFailed(
-                Sentence("'%(method)s' is no method that can be sent.", method=escaped(method)), permanent=True
-            )
+            raise RequestFailed(Sentence("'%(method)s' is not a valid method.", method=escaped(method)), permanent=True)
         try:
             async with Deadline(timeout):
                 return await self._follow(verb, target, sent, body or b"", max_bytes, follow=follow)
         except TimeoutError as error:
             raise RequestFailed(
-                Sentence("%(host)s did not answer within %(number)s s.", host=target.shown, number=f"{timeout:g}")
+                Sentence("%(host)s did not respond within %(number)s s.", host=target.shown, number=f"{timeout:g}")
             ) from error
 
     @asynccontextmanager
@@ -235,7 +233,7 @@ class Client:
                     await connection.begun()
             except TimeoutError as error:
                 raise RequestFailed(
-                    Sentence("%(host)s did not answer within %(number)s s.", host=target.shown, number=f"{timeout:g}")
+                    Sentence("%(host)s did not respond within %(number)s s.", host=target.shown, number=f"{timeout:g}")
                 ) from error
             except (NotConnected, Broken) as error:
                 raise _failure(target.shown, error) from error
@@ -274,7 +272,7 @@ class Client:
                 headers = {name: value for name, value in headers.items() if name.lower() in _KEPT_ACROSS_ORIGINS}
             target = following
         raise RequestFailed(
-            Sentence("%(host)s redirects more than %(most)s times.", host=target.shown, most=MAX_REDIRECTS),
+            Sentence("%(host)s redirected more than %(most)s times.", host=target.shown, most=MAX_REDIRECTS),
             permanent=True,
         )
 
@@ -385,7 +383,7 @@ class _Stream:
                 return b""
         except TimeoutError as error:
             raise RequestFailed(
-                Sentence("%(host)s has been silent for %(number)s s.", host=self.host, number=f"{silence:g}")
+                Sentence("%(host)s sent nothing for %(number)s s.", host=self.host, number=f"{silence:g}")
             ) from error
         except Broken as error:
             raise _failure(self.host, error) from error
@@ -418,7 +416,7 @@ async def _lines(stream: _Stream, silence: float, longest: int) -> AsyncIterator
 
 def _too_long(host: str, most: int) -> RequestFailed:
     return RequestFailed(
-        Sentence("%(host)s sent an answer larger than %(size)s MB.", host=host, size=f"{most / 1000000:g}"),
+        Sentence("%(host)s sent a response larger than %(size)s MB.", host=host, size=f"{most / 1000000:g}"),
         permanent=True,
     )
 
@@ -461,7 +459,7 @@ def origin(address: str) -> str:
 def _parse(text: str) -> Target:
     """The address to send to. Valid percent-encoding stays as it is, byte for byte, since it may be signed."""
     if _CONTROL.search(text):
-        raise RequestFailed(Sentence("The address holds a line break or another control character."), permanent=True)
+        raise RequestFailed(Sentence("The address contains a line break or another control character."), permanent=True)
     if len(text) > MAX_URL:
         raise RequestFailed(Sentence("The address is longer than %(most)s characters.", most=MAX_URL), permanent=True)
     try:
@@ -471,12 +469,14 @@ def _parse(text: str) -> Target:
         if url.scheme not in ("http", "https"):
             raise RequestFailed(Sentence("The address must begin with http:// or https://."), permanent=True)
         if not url.raw_host:
-            raise RequestFailed(Sentence("The address names no host."), permanent=True)
+            raise RequestFailed(Sentence("The address has no host."), permanent=True)
         place = Place(url.raw_host, url.port or 0, url.scheme == "https")
         shown, start = url.host_port_subcomponent or "", str(url.origin())
     except ValueError:
         # The parser's message may repeat the address, with its password.
-        raise RequestFailed(Sentence("The address is malformed: its host or port can't be."), permanent=True) from None
+        raise RequestFailed(
+            Sentence("The address is malformed: its host or port is invalid."), permanent=True
+        ) from None
     credentials = None
     if url.raw_user is not None or url.raw_password is not None:
         pair = f"{url.user or ''}:{url.password or ''}"
@@ -501,7 +501,7 @@ def _addressed(
     if target.credentials is not None:
         if any(name.lower() == "authorization" for name in sent):
             raise RequestFailed(
-                Sentence("There are a password in the address and an Authorization header; give one."), permanent=True
+                Sentence("Use either a password in the address or an Authorization header, not both."), permanent=True
             )
         sent["Authorization"] = target.credentials
     return target, sent
@@ -515,12 +515,16 @@ def _redirected(target: Target, location: str) -> Target:
         following = _parse(urljoin(target.text, location.strip()))
     except (RequestFailed, ValueError) as error:
         raise RequestFailed(
-            Sentence("%(host)s redirects to where no request can go. %(error)s", host=target.shown, error=error),
+            Sentence(
+                "%(host)s redirected to an address that can't be requested. %(error)s", host=target.shown, error=error
+            ),
             permanent=True,
         ) from error
     if target.place.tls and not following.place.tls:
         raise RequestFailed(
-            Sentence("%(host)s redirects from https to unencrypted http, which is refused.", host=target.shown),
+            Sentence(
+                "%(host)s redirected from https to unencrypted http, which AREA doesn't follow.", host=target.shown
+            ),
             permanent=True,
         )
     return replace(following, credentials=None) if following.credentials else following
@@ -531,18 +535,14 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     sent = dict(headers or {})
     for name, value in sent.items():
         if not _TOKEN.fullmatch(name):
-            raise RequestFailed(
-                Sentence("'%(name)s' is no valid name of a header.", name=escaped(name)), permanent=True
-            )
+            raise RequestFailed(Sentence("'%(name)s' is not a valid header name.", name=escaped(name)), permanent=True)
         if _UNSENDABLE.search(value):
             raise RequestFailed(
-                Sentence("The %(name)s header holds a line break or another control character.", name=name),
+                Sentence("The %(name)s header contains a line break or another control character.", name=name),
                 permanent=True,
             )
         if name.lower() in _FRAMING:
-            raise RequestFailed(
-                Sentence("The %(name)s header is set by AREA itself and can't be given.", name=name), permanent=True
-            )
+            raise RequestFailed(Sentence("AREA sets the %(name)s header itself. Remove it.", name=name), permanent=True)
     return sent
 
 
@@ -552,11 +552,11 @@ def _failure(host: str, error: NotConnected | Broken, most: int = 0) -> RequestF
         return RequestFailed(_not_connected(host, error.__cause__), unsent=True)
     match error.reason:
         case "malformed":
-            message = Sentence("%(host)s sent an answer that is no valid HTTP.", host=host)
+            message = Sentence("%(host)s sent an invalid HTTP response.", host=host)
         case "incomplete":
-            message = Sentence("%(host)s closed the connection before the answer was complete.", host=host)
+            message = Sentence("%(host)s closed the connection before the response was complete.", host=host)
         case "no_answer":
-            message = Sentence("%(host)s closed the connection without an answer.", host=host)
+            message = Sentence("%(host)s closed the connection without responding.", host=host)
         case "too_long":
             return _too_long(host, most)
     return RequestFailed(message)
@@ -567,13 +567,13 @@ def _not_connected(host: str, cause: BaseException | None) -> str:
         case LookupFailed():
             return str(cause)
         case socket.gaierror():
-            return Sentence("%(host)s could not be found: its name does not resolve.", host=host)
+            return Sentence("%(host)s could not be found: its name doesn't resolve.", host=host)
         case ssl.SSLCertVerificationError():
             why = cause.verify_message or str(cause)
             return Sentence("The TLS certificate of %(host)s is not valid: %(said)s.", host=host, said=why.rstrip("."))
         case ssl.SSLError():
             return Sentence(
-                "%(host)s could not agree on a TLS connection: %(said)s.", host=host, said=cause.strerror or cause
+                "The TLS handshake with %(host)s failed: %(said)s.", host=host, said=cause.strerror or cause
             )
         case ConnectionRefusedError():
             return Sentence("%(host)s refused the connection.", host=host)

@@ -40,7 +40,7 @@ RESOLVER = "timeout:3 attempts:2"
 # user, whose names may all be slow.
 lookups = Fair(
     "lookups",
-    "AREA is looking up other names of yours. It tries again.",
+    "AREA is busy looking up other host names of yours and will retry.",
     slots=64,
     per_key=4,
     waiting=2000,
@@ -67,20 +67,20 @@ _NOT_PUBLIC_V4 = [
         ("172.16.0.0/12", Sentence("a private network address")),
         ("192.168.0.0/16", Sentence("a private network address")),
         ("169.254.0.0/16", Sentence("a link-local address, where cloud providers keep credentials")),
-        ("100.64.0.0/10", Sentence("an address of a carrier's or provider's inner network")),
+        ("100.64.0.0/10", Sentence("an internal address of a carrier or provider")),
         ("0.0.0.0/8", Sentence("an unspecified address, which means this machine")),
         ("192.0.0.0/24", Sentence("a reserved address")),
-        ("192.0.2.0/24", Sentence("an address for documentation")),
-        ("198.51.100.0/24", Sentence("an address for documentation")),
-        ("203.0.113.0/24", Sentence("an address for documentation")),
+        ("192.0.2.0/24", Sentence("a documentation address")),
+        ("198.51.100.0/24", Sentence("a documentation address")),
+        ("203.0.113.0/24", Sentence("a documentation address")),
         ("192.88.99.0/24", Sentence("a reserved address")),
-        ("198.18.0.0/15", Sentence("an address for benchmarks")),
+        ("198.18.0.0/15", Sentence("a benchmarking address")),
         ("224.0.0.0/4", Sentence("a multicast address")),
         ("255.255.255.255/32", Sentence("a broadcast address")),
         ("240.0.0.0/4", Sentence("a reserved address")),
         # Looks public, but inside Azure it serves the machine's certificates and settings:
         # https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
-        ("168.63.129.16/32", Sentence("the inner service address of a cloud provider")),
+        ("168.63.129.16/32", Sentence("an internal service address of a cloud provider")),
     )
 ]
 
@@ -93,10 +93,10 @@ _NOT_PUBLIC_V6 = [
         ("fe80::/10", Sentence("a link-local address")),
         ("fec0::/10", Sentence("a site-local address")),
         ("ff00::/8", Sentence("a multicast address")),
-        ("2001:db8::/32", Sentence("an address for documentation")),
-        ("3fff::/20", Sentence("an address for documentation")),
+        ("2001:db8::/32", Sentence("a documentation address")),
+        ("3fff::/20", Sentence("a documentation address")),
         ("64:ff9b:1::/48", Sentence("an address translated inside a private network")),
-        ("2001:2::/48", Sentence("an address for benchmarks")),
+        ("2001:2::/48", Sentence("a benchmarking address")),
     )
 ]
 
@@ -163,7 +163,7 @@ class Guard:
         if not 0 < port < 65536:
             raise Blocked(
                 Sentence(
-                    "%(target)s is refused: %(port)s is no port number, which goes from 1 to 65535.",
+                    "%(target)s is refused: %(port)s is not a port number from 1 to 65535.",
                     target=target,
                     port=port,
                 )
@@ -186,8 +186,7 @@ class Guard:
         if port in BAD_PORTS and not self._names_port(host, port):
             raise Blocked(
                 Sentence(
-                    "%(entry)s is refused: port %(port)s is for something else than HTTP. Use the web server's"
-                    " port. %(advice)s",
+                    "%(entry)s is refused: port %(port)s isn't used for HTTP. Use the web server's port. %(advice)s",
                     entry=_entry(host, port),
                     port=port,
                     advice=_advice(host, port),
@@ -219,9 +218,7 @@ class Guard:
                 addresses = await lookups.run(_look_up, name, port)
         except TimeoutError as error:
             raise LookupFailed(
-                Sentence(
-                    "%(name)s could not be looked up within %(number)s s.", name=name, number=f"{LOOKUP_SECONDS:g}"
-                )
+                Sentence("Looking up %(name)s took more than %(number)s s.", name=name, number=f"{LOOKUP_SECONDS:g}")
             ) from error
         except Full as error:
             raise LookupFailed(str(error)) from error
@@ -310,7 +307,7 @@ class Guard:
                     raise Blocked(_refused(name, kind, advice))
                 raise Blocked(
                     Sentence(
-                        "%(name)s is refused: it leads to %(address)s, which is %(kind)s. %(advice)s",
+                        "%(name)s is refused: it resolves to %(address)s, which is %(kind)s. %(advice)s",
                         name=name,
                         address=text,
                         kind=kind,
@@ -383,7 +380,7 @@ def _look_up(name: str, port: int) -> list[str]:
 
 def _not_looked_up(host: str, timeout: float) -> TimeoutError:
     number = f"{timeout:g}"
-    return TimeoutError(Sentence("%(host)s could not be looked up within %(number)s s.", host=host, number=number))
+    return TimeoutError(Sentence("Looking up %(host)s took more than %(number)s s.", host=host, number=number))
 
 
 def _not_accepted(host: str, port: int, timeout: float) -> TimeoutError:
@@ -407,7 +404,7 @@ def _is_address(text: str) -> bool:
 
 def _parse(host: str) -> str | Address:
     """The address that `host` is, or the canonical form of the name. Raises `Blocked` if it is neither."""
-    invalid = Sentence("'%(host)s' is refused: it is no valid host name or address.", host=escaped(host[:100]))
+    invalid = Sentence("'%(host)s' is refused: it is not a valid host name or address.", host=escaped(host[:100]))
     if ":" in host:
         try:
             return IPv6Address(host[1:-1] if host[0] == "[" and host[-1] == "]" else host)
@@ -424,9 +421,7 @@ def _parse(host: str) -> str | Address:
             return IPv4Address(name)
         except ValueError:
             raise Blocked(
-                Sentence(
-                    "'%(host)s' is refused: an IPv4 address is written as four decimal numbers.", host=escaped(host)
-                )
+                Sentence("'%(host)s' is refused: write an IPv4 address as four decimal numbers.", host=escaped(host))
             ) from None
     if not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise Blocked(invalid)

@@ -183,7 +183,7 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
     else:
         return
     if answer.status >= 400:
-        sentence = Sentence("%(host)s answered %(status)s to the revocation.", host=answer.host, status=answer.status)
+        sentence = Sentence("%(host)s returned %(status)s to the revocation.", host=answer.host, status=answer.status)
         raise GrantFailed(sentence, refused=answer.status < 500 and answer.status not in (408, 429))
 
 
@@ -239,13 +239,12 @@ def _failure(answer: Response, code: str, quirks: Quirks) -> GrantFailed:
     reason = f"{answer.status} ({code})" if code else str(answer.status)
     if code in ("invalid_client", "unauthorized_client"):
         sentence = Sentence(
-            "%(host)s answered %(status)s: it does not take the client id and secret that are set here."
-            " Tell an administrator.",
+            "%(host)s returned %(status)s: it rejected this server's client ID and secret. Tell an administrator.",
             host=answer.host,
             status=reason,
         )
     else:
-        sentence = Sentence("%(host)s answered %(status)s.", host=answer.host, status=reason)
+        sentence = Sentence("%(host)s returned %(status)s.", host=answer.host, status=reason)
     return GrantFailed(sentence, code=code, refused=refused)
 
 

@@ -98,15 +98,15 @@ class Conflict(Problem):
 class Gone(Problem):
     """It existed once: a used invitation, a sign-in that took too long."""
 
-    code, title, status = "gone", "No longer there", 410
-    default = "This is no longer there."
+    code, title, status = "gone", "No longer exists", 410
+    default = "This no longer exists."
 
 
 class PreconditionFailed(Problem):
     """It is no longer as the client knows it (RFC 9110, 15.5.13)."""
 
-    code, title, status = "precondition-failed", "Changed meanwhile", 412
-    default = "This has changed meanwhile. Get it again, and repeat your change."
+    code, title, status = "precondition-failed", "Changed in the meantime", 412
+    default = "This has changed in the meantime. Fetch it again and repeat your change."
 
 
 class TooLarge(Problem):
@@ -128,7 +128,7 @@ class Misdirected(Problem):
 
     code, title, status = "misdirected", "Misdirected request", 421
     default = (
-        "AREA is not set up to answer as %(host)s. If this name is yours, add it to AREA_ALLOWED_HOSTS"
+        "AREA doesn't accept requests for %(host)s. If this host name is yours, add it to AREA_ALLOWED_HOSTS"
         " (AREA_ALLOWED_HOSTS=%(host)s) and restart AREA."
     )
 
@@ -137,7 +137,7 @@ class Invalid(Problem):
     """The input can't be used; `errors` says why for each field."""
 
     code, title, status = "invalid", "Invalid", 422
-    default = "Some of the fields can't be used."
+    default = "Some fields are invalid."
 
     def __init__(self, message: str = "", /, *, errors: Sequence[FieldError] = (), **values: object) -> None:
         self.errors: list[FieldError] = list(errors)

@@ -84,7 +84,7 @@ def _regexp(pattern: str, *, captures: bool) -> Any:
     if len(pattern) > MAX_PATTERN:
         raise RegexError(
             Sentence(
-                "The pattern has %(size)s characters; %(most)s are allowed.",
+                "The pattern has %(size)s characters; the limit is %(most)s.",
                 size=Number(len(pattern)),
                 most=Number(MAX_PATTERN),
             )
@@ -96,7 +96,7 @@ def _regexp(pattern: str, *, captures: bool) -> Any:
     try:
         source = pattern.encode()
     except UnicodeEncodeError as error:
-        raise RegexError(Sentence("The pattern has half a character (a lone surrogate) in it; remove it.")) from error
+        raise RegexError(Sentence("The pattern contains half a character (a lone surrogate). Remove it.")) from error
     try:
         regexp = _compile(source, options)
     except re2.error as error:
@@ -115,11 +115,11 @@ def _sentence(message: str) -> Sentence:
     """RE2's message as a sentence, with advice for people used to other engines."""
     if message.endswith(_LOOK_AROUND):
         return Sentence(
-            "Look-arounds such as (?=…) and (?<!…) aren't supported: RE2 does without them to stay fast on any text."
+            "Look-arounds such as (?=…) and (?<!…) aren't supported, so that matching is fast on any text (RE2)."
         )
     if message.startswith("invalid escape sequence: \\") and message[-1] in "123456789":
         return Sentence(
-            "Back-references such as %(said)s aren't supported: RE2 does without them to stay fast on any text.",
+            "Back-references such as %(said)s aren't supported, so that matching is fast on any text (RE2).",
             said=message[-2:],
         )
     if message.startswith("pattern too large"):

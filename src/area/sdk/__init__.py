@@ -1,5 +1,6 @@
-"""What a connector imports. What only some need is in the rooms beside: `forms`, `keys`, `mail`, `shapes`, `selection`,
-`decoding`, `sockets`, `dedupe`, and in `testing` what their tests need. The linter holds connectors to these.
+"""The connector API. Most connectors need only these names; the modules `forms`, `keys`, `mail`, `shapes`, `selection`,
+`decoding`, `sockets` and `dedupe` have what some need, and `testing` what their tests need. The linter enforces
+this.
 """
 
 from area.kit.clock import now

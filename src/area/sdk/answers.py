@@ -1,4 +1,4 @@
-"""What vendors answer, as models whose names may differ from the vendor's."""
+"""Models of vendors' responses, whose field names may differ from the vendor's."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from area.sdk.renamed import renamed
 
 
 class Output(BaseModel):
-    """A model that is made of the vendor's JSON by the paths of `output` and the templates of `composed`, or by its own
-    names.
+    """A model built from the vendor's JSON by the paths of `output` and the templates of `composed`, or by field
+    name.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -22,7 +22,7 @@ class Output(BaseModel):
     @override
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:  # type: ignore[override]  # mypy's own plugin
-        """As pydantic's, which looks for aliases and defaults that aren't needed when every field is given."""
+        """Like pydantic's, which looks up aliases and defaults that aren't needed when every field is given."""
         fields = cls.__pydantic_fields__
         if len(values) != len(fields) or cls.__pydantic_post_init__ or values.keys() != fields.keys():
             return super().model_construct(_fields_set, **values)
@@ -45,17 +45,18 @@ class Output(BaseModel):
 
 
 class Made(Output):
-    """What was made or changed."""
+    """The ID of what was created or changed."""
 
     id: str = Field(description="ID", examples=["42"], coerce_numbers_to_str=True)
 
 
 def output(path: str, description: str, example: Any, default: Any = ...) -> Any:
-    """Declare a field of a `Output` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
+    """Declare a field of an `Output` that comes from `path` in the vendor's JSON, such as `from.user.name` or
+    `files.0.name`.
 
-    Of several paths, separated by blanks, the first that is there and not empty counts. A name that begins with `@`
-    keeps its dots. `files.-1` is the last one, `files.*.name` a list of all of them, for fields that are lists. Without
-    a `default` it has to be there; null stands for it, too.
+    If several paths are given, separated by spaces, the first one that exists and isn't empty is used. A name that
+    begins with `@` keeps its dots. `files.-1` is the last item, and `files.*.name` a list of all, for fields that are
+    lists. Without a `default` the value is required; null counts as missing.
     """
     several = "*" in path or " " in path
     alias = AliasChoices(_alias(path))
@@ -67,18 +68,20 @@ def output(path: str, description: str, example: Any, default: Any = ...) -> Any
 
 
 def composed(template: str, description: str, example: Any, default: Any = ...) -> Any:
-    """Declare a field of a `Output` that is made of others of the vendor's: `https://www.twitch.tv/{user_login}`."""
+    """Declare a field of an `Output` that combines other fields of the vendor's:
+    `https://www.twitch.tv/{user_login}`.
+    """
     return Field(default, description=description, examples=[example], json_schema_extra={"filled": template})
 
 
 def lookup(path: str, values: Any, default: Any = None) -> Any:
-    """What parsed JSON holds at `path`, written as for `output`; `default` when nothing or null is there."""
+    """The value at `path` in parsed JSON, written as for `output`; `default` if it is missing or null."""
     there = [value for part in path.split() if (value := _at(_parts(part), values)) is not None]
     return next((value for value in there if value != ""), there[0] if there else default)
 
 
 def fill_template(template: str, values: Any) -> str | None:
-    """The template with what is at each path in braces; None when one of them is not there."""
+    """The template with each path in braces replaced by its value; None if one is missing."""
     text = ""
     for place, part in enumerate(template.replace("}", "{").split("{")):
         value = lookup(part, values) if place % 2 else part

@@ -17,7 +17,7 @@ LONGEST_NOTE = 500  # characters
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed execution, or an AREA that the system switched off, as the `area` service reports it."""
+    """A failed execution, or an AREA that was switched off automatically, as the `area` service reports it."""
 
     id: str
     at: datetime
@@ -28,7 +28,7 @@ class Failure:
 
 
 class Platform(Protocol):
-    """What the built-in services may do in AREA itself, always on behalf of the AREA's owner."""
+    """What built-in services can do in AREA itself, on behalf of the AREA's owner."""
 
     async def post_notice(self, title: str, body: str, level: str) -> int:
         """Put a notice in the user's inbox; returns its id."""
@@ -36,7 +36,7 @@ class Platform(Protocol):
 
     async def mail_notice(self, title: str, body: str) -> int:
         """Put a notice in the user's inbox and mail it to their own confirmed address; returns its id. Raises
-        `Permanent` if that is not possible.
+        `Permanent` if that isn't possible.
         """
         ...
 
@@ -57,23 +57,23 @@ class Platform(Protocol):
         ...
 
     def switched_off(self, since: datetime) -> AsyncIterator[Failure]:
-        """AREAs of the user that the system switched off."""
+        """The user's AREAs that were switched off automatically."""
         ...
 
 
 class NoPlatform:
-    """A platform where no account is: whatever is asked of it raises `error`."""
+    """The platform where there is no account: every call raises `error`."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Refuse."""
+        """Raise the error."""
         raise self._error
 
 
 async def _nothing_to_save() -> None:
-    """Save nothing: there is no trigger."""
+    """Do nothing, because there is no trigger."""
 
 
 @dataclass(slots=True)
@@ -81,10 +81,10 @@ class Context:
     """Passed to every connector function.
 
     `http` adds authorization, timeouts, size limits and the SSRF guard; `guard` opens sockets for other protocols.
-    `credential` is the connection's typed model, or None. `state` is a small dict of JSON values, kept with the trigger
-    and committed together with the events it yields: use it for opaque vendor tokens (ETags, cursors), not for dedupe.
-    `idempotency_key` is the same for every attempt of one execution, and empty in a trigger. A listener awaits `save`
-    to keep its `state` when there is no event yet.
+    `credential` is the connection's typed model, or None. `state` is a small dict of JSON values, stored with the
+    trigger and committed together with the events it yields: use it for opaque vendor tokens (ETags, cursors), not for
+    deduplication. `idempotency_key` is the same for every attempt of one execution, and empty in a trigger. A listener
+    awaits `save` to store its `state` when there is no event yet.
     """
 
     http: Http
@@ -117,13 +117,11 @@ class Context:
         """A UUID (RFC 9562, version 5) that is the same for every attempt of one execution, and different for each
         `purpose`.
 
-        For vendors that take a UUID as the id of a request or of what is created. Empty in a trigger.
+        For vendors that accept a UUID as the ID of a request or of what it creates. Empty in a trigger.
         """
         return str(uuid5(NAMESPACE_URL, self.idempotency_key + purpose)) if self.idempotency_key else ""
 
 
 def alone(http: Http, guard: Guard, credential: Any, error: Exception) -> Context:
-    """A context where no account is: to try a credential, a token or a function. What is asked of the platform raises
-    `error`.
-    """
+    """A context without an account, to test a credential, a token or a function. Using the platform raises `error`."""
     return Context(http=http, guard=guard, platform=NoPlatform(error), credential=credential)

@@ -1,4 +1,4 @@
-"""Connections that are a form: what is typed in, how it is tested, and how it authorizes requests."""
+"""Connections made with a form: its fields, how it is tested, and how it authorizes requests."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # ends a line, or a te
 
 @dataclass(frozen=True, slots=True)
 class ClientGrant:
-    """A token from the client-credentials grant (RFC 6749 §4.4), and the only origin that it is sent to."""
+    """A token from the client-credentials grant (RFC 6749 §4.4), and the only origin it is sent to."""
 
     server: Server
     keys: Keys
@@ -35,35 +35,34 @@ class ClientGrant:
     base_url: str
 
     def access(self, token: SecretStr) -> Access:
-        """The access of a request with this token."""
+        """The access for a request with this token."""
         value = token.get_secret_value()
         return Access(
             headers={"Authorization": f"Bearer {value}"}, base_url=self.base_url, secrets=(value,), bound=True
         )
 
     async def ask(self, client: Client) -> Grant:
-        """Get a token. Raises `AuthExpired` when the client is refused, `Retry` when the server can't be reached."""
+        """Get a token. Raises `AuthExpired` if the client is rejected, `Retry` if the server can't be reached."""
         try:
             return await oauth2.client_credentials(client, self.server, self.keys, self.scope)
         except GrantFailed as error:
             if error.refused or error.code in REFUSED:
-                raise AuthExpired(Sentence("The token endpoint refuses the client: %(error)s", error=error)) from None
-            raise Retry(Sentence("No token could be got: %(error)s", error=error)) from None
+                raise AuthExpired(Sentence("The token endpoint rejected the client: %(error)s", error=error)) from None
+            raise Retry(Sentence("Couldn't get a token: %(error)s", error=error)) from None
 
 
 @dataclass(frozen=True)
 class Credentials(Generic[Credential]):
-    """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tests it.
+    """A connection made with a form: a typed model (secrets as `SecretStr`) and a function that tests it.
 
-    `test` proves that the credential can do what the service's components need, and raises `Permanent` or `Retry` with
-    a sentence that says what was wrong: address, certificate, password, a missing right. It returns the account that
-    the vendor knows the user by, None if there is no such thing, or a sentence when it can't be proven that the
-    credential works. `access` says what `ctx.http`
-    sends to the service's own hosts, and where the user's own server is; use `grant` instead where a token must be
-    obtained first.
+    `test` checks that the credential can do what the service's components need, and raises `Permanent` or `Retry` with
+    a sentence that says what is wrong: the address, the certificate, the password, a missing permission. It returns the
+    account as the vendor identifies it, None if there is none, or a sentence if it couldn't verify the credential.
+    `access` returns what `ctx.http` sends to the service's own hosts, and the URL of the user's own server; use `grant`
+    instead if a token must be obtained first.
 
     Set `optional` for a service that also works without a connection. Its AREAs then have no default connection: their
-    owner picks one, and `label` is its name unless they choose another.
+    owner chooses one, and `label` is its name unless the owner enters another.
     """
 
     model: type[Credential]
@@ -78,10 +77,10 @@ class Credentials(Generic[Credential]):
             raise TypeError("An optional connection needs a label: it has no name otherwise.")
 
     def read(self, given: Mapping[str, Any]) -> Credential:
-        """Read a credential that was typed in or stored.
+        """Validate a credential from a form or the database.
 
-        Raises pydantic's `ValidationError`, also for a control character (such as a line break) in any of its texts: a
-        server could take what follows for a command.
+        Raises pydantic's `ValidationError`, also if any text contains a control character (such as a line break),
+        because a server could interpret what follows as a command.
         """
         error = PydanticCustomError("control_character", "Remove the line break or control character.")
         wrong: list[InitErrorDetails] = [
@@ -93,7 +92,7 @@ class Credentials(Generic[Credential]):
 
 
 def _texts(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text in a value, keys included, with its path."""
+    """Every text in a value, including keys, with its path."""
     if isinstance(value, SecretStr):
         yield place, value.get_secret_value()
     elif isinstance(value, str):

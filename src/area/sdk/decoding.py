@@ -1,15 +1,14 @@
-"""For connectors that read what strangers wrote in a format that takes work: in a process with limits, one at a time
-for each user.
+"""Decode documents from strangers in a separate process with limits, one at a time per user.
 
     reader = Reader(Path(__file__).with_name("reader.py"))
 
     items = await reader.read(response.host, response.body, url=response.url)
 
-The file has `decode(content: bytes, **options) -> bytes | JSON`, raises `area.kit.zygote.Unreadable` with a sentence
-for the user, and imports little: it is loaded by its path, without the package around it (see `area.kit.zygote`).
+The file defines `decode(content: bytes, **options) -> bytes | JSON` and raises `area.kit.zygote.Unreadable` with a
+sentence for the user. It should import little: it is loaded by its path, without the package around it (see
+`area.kit.zygote`).
 
-What came as bytes becomes text by `decode_text`, and JSON by `parse_json`; readers import both from
-`area.kit.decoding`.
+`decode_text` decodes bytes as text, and `parse_json` as JSON; readers import both from `area.kit.decoding`.
 """
 
 import os
@@ -26,7 +25,7 @@ __all__ = ["Reader", "charset_in", "codec_of", "decode_text", "documents", "pars
 
 documents = Fair(
     "documents",
-    "AREA is reading other feeds, calendars and mails. It tries again.",
+    "AREA is busy reading other feeds, calendars and mail, and will retry.",
     slots=max(2, os.cpu_count() or 1),
     per_key=1,
     waiting=1000,
@@ -36,13 +35,13 @@ documents = Fair(
 
 
 class Reader:
-    """A Python file that decodes one format. It may compute for `seconds` and hold `memory` bytes."""
+    """A Python file that decodes one format. It may use `seconds` of CPU time and `memory` bytes."""
 
     def __init__(self, path: Path, *, seconds: int = 5, memory: int = 300_000_000) -> None:
         self._decoder = Decoder(path, documents, seconds, memory=memory)
 
     async def read(self, sender: str, content: bytes, **options: Any) -> Any:
-        """Decode `content`, which the host `sender` sent. Raises `Permanent`, and `Retry` when AREA is too busy."""
+        """Decode `content`, sent by the host `sender`. Raises `Permanent`, or `Retry` if AREA is too busy."""
         try:
             return await self._decoder.decode(content, **options)
         except Full as error:
@@ -53,13 +52,13 @@ class Reader:
                     raise Permanent(str(error)) from error
                 case "busy":
                     sentence = Sentence(
-                        "What %(host)s sent could not be read yet: AREA is too busy. It tries again.", host=sender
+                        "AREA was too busy to read the response of %(host)s and will retry.", host=sender
                     )
                     raise Retry(sentence) from error
                 case "time":
                     seconds = self._decoder.seconds
                     sentence = Sentence(
-                        "What %(host)s sent takes more than %(number)s seconds to read. Use a smaller feed or"
+                        "The response of %(host)s takes more than %(number)s seconds to read. Use a smaller feed or"
                         " calendar.",
                         host=sender,
                         number=seconds,
@@ -67,6 +66,6 @@ class Reader:
                     raise Permanent(sentence) from error
                 case _:
                     sentence = Sentence(
-                        "What %(host)s sent can't be read: it is broken, or takes too much memory.", host=sender
+                        "The response of %(host)s can't be read: it is malformed or takes too much memory.", host=sender
                     )
                     raise Permanent(sentence) from error

@@ -1,17 +1,17 @@
-"""The rule that decides which rows of a polled list are new. Pure; the engine keeps `Seen` and applies the rule under a
-lock.
+"""The rule that decides which rows of a polled list are new. Pure; the engine stores `Seen` and applies the rule under
+a lock.
 
-A vendor that is asked for rows since a time may show older ones again, so there a row is new when its id is unknown and
-its time is not before the window. The window overlaps the previous one by `OVERLAP` (or what the trigger sets), so that
-a row that appears late still fires. `KEEP` ids stay known beyond it, for sources without dates.
+A vendor that returns rows since a given time may return older ones again. A row is therefore new if its ID is unknown
+and its time is not before the window. The window overlaps the previous one by `OVERLAP` (or the trigger's own value),
+so that a row that appears late still triggers. `KEEP` IDs are remembered beyond it, for sources without dates.
 
-A source that shows its whole list at each look (a feed; `overlap=None`) needs no window: a row that was not there
-before is new, whatever its date says. Only its archive is not: rows at its old end, older than all that are known, when
-they take the place of rows that vanished, or when they are more than `FEW` at once.
+A source that always shows its complete list (a feed; `overlap=None`) needs no window: a row that was not there before
+is new, whatever its date. The archive is the exception: rows at the old end, older than all known ones, if they replace
+rows that disappeared, or if there are more than `FEW` at once.
 
-Some sources give a row another id at each look. Signs (`Event.signs`) tell such rows apart from new ones: a row whose
-first sign is known is the same as before, unless a row with a known id has this sign, too. The further signs count only
-when a look recognizes nothing else.
+Some sources give a row a different ID in each poll. Signs (`Event.signs`) distinguish such rows from new ones: a row
+whose first sign is known is the same row, unless a row with a known ID has this sign too. Further signs count only if a
+poll recognizes nothing else.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,10 +32,10 @@ EARLIER_OVERLAP = timedelta(days=1)  # the window of feeds before their lists co
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a source has shown so far: where the window starts, and the known ids with their times.
+    """What a source has shown so far: where the window starts, and the known IDs with their times.
 
-    `signs` are hashes of what else rows are told apart by, their ids included if the list is whole, with the number of
-    the look that showed each last. `looks` is the number of the last look.
+    `signs` are hashes of what else identifies rows, including their IDs if the list is complete, with the number of the
+    last poll that showed each. `looks` is the number of the last poll.
     """
 
     since: datetime
@@ -47,7 +47,7 @@ class Seen:
 def fresh(
     events: Iterable[Event[Any]], seen: Seen, now: datetime, overlap: timedelta | None = OVERLAP
 ) -> tuple[list[Event[Any]], Seen]:
-    """The new events, oldest first, and what is known after them. `overlap` None: the list is whole."""
+    """The new events, oldest first, and what is known after them. With `overlap` None, the list is complete."""
     offered = {event.id: event for event in events}
     # a row dated tomorrow counts as now, and does not move the window past the rows that follow
     when = {event.id: min(event.at or now, now) for event in offered.values()}
@@ -68,7 +68,7 @@ def fresh(
 
 
 def _marks(event: Event[Any], *, whole: bool) -> tuple[str, ...]:
-    """Hashes of the id (if it counts as a sign) and of the signs, each beginning with its rank."""
+    """Hashes of the ID (if it counts as a sign) and of the signs, each starting with its rank."""
     ranked = [*([(0, event.id)] if whole else []), *enumerate(event.signs, 1)]
     return tuple(f"{rank}{blake2b(sign.encode(errors='replace'), digest_size=8).hexdigest()}" for rank, sign in ranked)
 
@@ -82,7 +82,7 @@ def _is_known(event: Event[Any], marks: Sequence[str], seen: Seen) -> bool:
 def _recognized(
     offered: Mapping[str, Event[Any]], known: AbstractSet[str], marks: Mapping[str, Sequence[str]], seen: Seen
 ) -> set[str]:
-    """Rows with unknown ids that are known by their signs."""
+    """Rows with unknown IDs that are recognized by their signs."""
     taken = {mark for name in known for mark in marks[name]}
 
     def having(ranks: str) -> set[str]:
@@ -99,7 +99,7 @@ def _recognized(
 def _archive(
     offered: Sequence[Event[Any]], known: AbstractSet[str], marks: Mapping[str, Sequence[str]], seen: Seen
 ) -> set[str]:
-    """Rows at the old end of the list that are its archive."""
+    """Rows at the old end of the list that belong to its archive."""
     dates = [event.at for event in offered if event.id in known and event.at]
     if not dates:
         return set()
@@ -113,7 +113,7 @@ def _archive(
 
 
 def _vanished(marks: Mapping[str, Sequence[str]], seen: Seen) -> int:
-    """How many rows of the last look are gone. Ids or titles that change are no rows that are gone."""
+    """How many rows of the last poll are gone. A row whose ID or title changed is not gone."""
     present = {mark for each in marks.values() for mark in each}
     ranks = {mark[0] for mark in present} & {"0", "1"}
     gone = [mark[0] for mark, look in seen.signs.items() if look == seen.looks and mark not in present]
@@ -132,7 +132,7 @@ def _signs(marks: Mapping[str, Sequence[str]], seen: Seen) -> tuple[Mapping[str,
 def _kept(
     when: Mapping[str, datetime], seen: Seen, since: datetime, overlap: timedelta | None
 ) -> Mapping[str, datetime]:
-    """The ids that stay known, with their times."""
+    """The IDs to remember, with their times."""
     # what is shown but too old to fire is remembered too: edited later, it may be shown with a new date
     known = {**when, **seen.ids}
     newest = sorted(known.items(), key=lambda pair: pair[1], reverse=True)

@@ -12,12 +12,12 @@ class ConnectorError(Exception):
 
 
 class Retry(ConnectorError):
-    """It failed for now and may work later. `after` is how long the vendor asked to wait (`Retry-After`), if it did.
+    """Failed for now; may work later. `after` is how long the vendor asked to wait (`Retry-After`), if it did.
 
-    `parks` means that the limit is on the whole connection (a 429): all its jobs wait, not just this one. `unsure`
-    means that the request may have been carried out, since no response came: what must not happen twice is then not
-    retried. `state` (JSON) is what the next attempt of a reaction, or a replay after the last one, finds in
-    `ctx.state`: what has been done already.
+    `parks` means that the limit applies to the whole connection (a 429): all its jobs wait, not just this one. `unsure`
+    means that the request may have been carried out, since no response came; what must not happen twice is then not
+    retried. `state` (JSON) is what has been done already: the next attempt of a reaction, or a replay after the last
+    one, finds it in `ctx.state`.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Retry(ConnectorError):
 
 
 class Permanent(ConnectorError):
-    """It failed and will fail again as it stands: wrong parameters, gone, forbidden."""
+    """Failed, and will fail again unless something changes: wrong parameters, gone, forbidden."""
 
 
 class Partial(Permanent):
-    """A reaction did some of it, and the rest was refused for good: its run fails, and says both.
+    """A reaction did some of its work, and the rest was refused for good: the run fails and says both.
 
     `result` is what was done, as the reaction returns it. `state` (JSON) is what a replay of the run finds in
     `ctx.state`, so that it does only the rest. Such failures never switch an AREA off.
@@ -54,7 +54,7 @@ class Partial(Permanent):
 
 
 class Gone(Permanent):
-    """The response had a status, or words, that the call listed as `gone`."""
+    """The response had a status, or words, that the call listed in `gone`."""
 
 
 class NothingFound(ConnectorError):
@@ -66,10 +66,10 @@ class AuthExpired(ConnectorError):
 
 
 class Unauthorized(AuthExpired):
-    """A request got 401. `said` is what the vendor said of it. It may also mean that this account may not do just this,
-    so the engine tests the connection before it asks the user to reconnect.
+    """A request got 401. `said` is the vendor's message. It may also mean that the account isn't allowed to do just
+    this, so the engine tests the connection before it asks the user to reconnect.
     """
 
     def __init__(self, said: str) -> None:
-        super().__init__(Sentence("%(said)s The connection must be renewed.", said=said))
+        super().__init__(Sentence("%(said)s Reconnect the account.", said=said))
         self.said = said

@@ -22,13 +22,13 @@ Other = TypeVar("Other")
 class Event(Generic[Data]):
     """Something that happened.
 
-    `id` is the source's own id for it (a vendor's id, a delivery id, a timer's planned instant) and keeps it from
-    firing twice; never use a hash of "now". An empty id makes each delivery an event of its own. `at` is when it
-    happened by the source's clock (aware), if the source says.
+    `id` is the source's own ID (a vendor's ID, a delivery ID, a timer's planned time) and prevents the event from
+    triggering twice; never use a hash of the current time. An empty ID makes each delivery a separate event. `at` is
+    when it happened by the source's clock (aware), if known.
 
-    For sources that give a thing another id at each look, `signs` are what else tells it apart, the most telling first
-    (see `area.sdk.dedupe`). `former` are the ids that earlier versions of the connector gave it, so that an upgrade
-    fires nothing again.
+    For sources whose IDs change from poll to poll, `signs` are other values that identify the event, the most reliable
+    first (see `area.sdk.dedupe`). `former` are the IDs that earlier versions of the connector used, so that an upgrade
+    triggers nothing again.
     """
 
     id: str
@@ -42,7 +42,7 @@ Events = AsyncIterator[Event[Data]]
 
 
 async def new_events(rows: AsyncIterator[Data], name: str = "{id}", at: str = "") -> Events[Data]:
-    """The rows of a list as events. `name`, a template of their fields, is their id, and the field `at` their time, if
+    """The rows of a list as events. `name`, a template of their fields, is the ID, and the field `at` the time, if
     given.
     """
     async for row in rows:
@@ -51,7 +51,7 @@ async def new_events(rows: AsyncIterator[Data], name: str = "{id}", at: str = ""
 
 
 class Headers(Mapping[str, str]):
-    """Header names compared without case; repeated headers are joined with a comma (RFC 9110 §5.3)."""
+    """Header names are compared case-insensitively; repeated headers are joined with a comma (RFC 9110 §5.3)."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values: dict[str, str] = {}
@@ -73,7 +73,7 @@ class Headers(Mapping[str, str]):
         return self._values.get(name.lower(), default)
 
     def by_name(self) -> dict[str, str]:
-        """All of them, by lower-case name."""
+        """All headers, by lower-case name."""
         return dict(self._values)
 
     @override
@@ -87,10 +87,10 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An incoming webhook request. The body is raw bytes, so that a signature can be checked on them.
+    """An incoming webhook request. The body is raw bytes, so that a signature can be verified.
 
-    `url` is the address that the sender was given, for vendors that sign it, too. `query` has the last value of each
-    name, `query_string` all of them, still escaped.
+    `url` is the URL given to the sender, for vendors that sign it too. `query` has the last value of each name, and
+    `query_string` all of them, still encoded.
     """
 
     method: str
@@ -103,22 +103,22 @@ class Request:
     query_string: str = ""
 
     def header(self, name: str) -> str:
-        """A header's value, such as a delivery's id. Raises `Permanent` when it is missing or empty."""
+        """A header's value, such as the ID of a delivery. Raises `Permanent` if it is missing or empty."""
         if value := self.headers.get(name, ""):
             return value
         raise Permanent(Sentence("The %(name)s header is missing.", name=name))
 
     def json(self) -> Any:
-        """The body as JSON. Raises `Permanent` when it isn't JSON."""
+        """The body as JSON. Raises `Permanent` if it isn't valid JSON."""
         try:
             return parse_json(self.body, charset_in(self.headers.get("content-type", "")))
         except ValueError as error:
-            raise Permanent(Sentence("The body is no JSON: %(error)s.", error=error)) from error
+            raise Permanent(Sentence("The body isn't valid JSON: %(error)s.", error=error)) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a sender expects: before it sends events, such as its challenge echoed, or once they are stored."""
+    """The response that a sender expects: before it sends events, such as its challenge, or once they are stored."""
 
     body: str = ""
     content_type: str = "text/plain"
@@ -128,7 +128,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where the vendor should send an AREA's events, and the secret to sign them with (or to repeat)."""
+    """The URL that the vendor should send an AREA's events to, and the secret to sign them with (or to repeat)."""
 
     url: str
     secret: str
@@ -136,7 +136,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What the vendor returned: the id to renew and end it by, when it expires, and the vendor's own secret."""
+    """What the vendor returned: the ID for renewing and ending it, its expiry, and the vendor's own secret."""
 
     id: str
     expires_at: datetime | None = None
@@ -144,9 +144,9 @@ class Subscription:
 
 
 def account_ids(path: str, id: str = "") -> Callable[[Request], list[str]]:  # noqa: A002 - as Account's
-    """Make `Inbound.accounts`: find the ids of the accounts at `path` (as for `output`) of a delivery, one or a list.
+    """Build `Inbound.accounts`: the IDs of the accounts at `path` (as for `output`) of a delivery, one or a list.
 
-    `id` is the path to the id in each, or a template as for `composed`. Raises `Permanent` when there is none.
+    `id` is the path to the ID in each, or a template as for `composed`. Raises `Permanent` if there is none.
     """
 
     def accounts(request: Request) -> list[str]:
@@ -154,7 +154,7 @@ def account_ids(path: str, id: str = "") -> Callable[[Request], list[str]]:  # n
         each = items if isinstance(items, list) else [items]
         names: list[Any] = [fill_template(id, row) if "{" in id else lookup(id, row) if id else row for row in each]
         if not all(isinstance(name, str) for name in names):
-            raise Permanent(Sentence("It is not told whose account it is about."))
+            raise Permanent(Sentence("It doesn't say which account it is about."))
         return names
 
     return accounts

@@ -1,4 +1,6 @@
-"""A pydantic model's fields as the seed's variables: name, description, type, nullable, placeholder, regex, order."""
+"""A pydantic model's fields as the data model's variables: name, description, type, nullable, placeholder, regex,
+order.
+"""
 
 import enum
 import inspect
@@ -28,14 +30,14 @@ VariableType = Literal["string", "number", "boolean", "date", "email", "url", "j
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """Says in `Annotated[str, Pick("channels")]` that the service's picker of this name lists what may be chosen."""
+    """Declares, in `Annotated[str, Pick("channels")]`, the service's picker that lists the options."""
 
     picker: str
 
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """Says in a form that a field is for some values of another field only."""
+    """Declares that a form field applies only to some values of another field."""
 
     field: str
     values: tuple[str, ...]
@@ -43,26 +45,28 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class MayHold:
-    """Says that a text may have secrets in it, and what kind of text it is."""
+    """Declares that a text may contain secrets, and what kind of text it is."""
 
     holds: Holds
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Says how the pages enter a text: as a time of day, a time zone, or by marking several of `many`."""
+    """Declares how pages show a text field: as a time of day, as a time zone, or as checkboxes for `many`."""
 
     kind: Literal["time", "zone", "many"]
     many: tuple[str, ...] = ()
 
 
 class Labels(dict[str, str]):
-    """Says how the choices of a field are read, by their values."""
+    """Declares the labels of a field's choices, by value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice: the parameter's value, its label, and a hint that tells it from others with the same label."""
+    """One option: the parameter's value, its label, and a hint that distinguishes it from others with the same
+    label.
+    """
 
     value: str
     label: str
@@ -82,13 +86,13 @@ def param(
     many: Sequence[str] = (),
     **constraints: Any,
 ) -> Any:
-    """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
+    """A parameter's description for users, and its constraints (pydantic's), for use in `Annotated`.
 
-    `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Pages enter a time
-    of day with `input="time"`, and any of `many`, joined by commas, by marking them. Of a connection's
-    form, `when` says for which values of another field it is shown. `holds` says that the text may have secrets in it,
-    and what kind of text it is. `shape` says which parts the text has, where it is read as more than one text
-    (`area.sdk.shapes`). Around another such type it describes it anew.
+    `pick` names the service's picker that lists the options, and `labels` has the labels of choices. Pages show a time
+    picker for `input="time"`, and checkboxes for `many`, whose values are joined by commas. In a connection's form,
+    `when` says for which values of another field it is shown. `holds` says that the text may contain secrets, and what
+    kind of text it is. `shape` declares the parts of a text that is read as more than one (`area.sdk.shapes`). Around
+    another such type, it overrides the description.
     """
     if example is not None:
         constraints["examples"] = [example]
@@ -109,7 +113,7 @@ def param(
 
 
 class Form(BaseModel):
-    """A model of parameters where what is left blank counts as left out."""
+    """A model of parameters in which blank fields count as missing."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -119,8 +123,7 @@ class Form(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may
-    have.
+    """One parameter or return value. `nullable` means that it can be omitted; `choices` are all its possible values.
 
     `picker` names the service's function that lists values from the user's account.
     """
@@ -143,7 +146,7 @@ class Field:
     input: Input | None = None
 
     def shape_in(self, texts: Mapping[str, str]) -> Shape | None:
-        """The field's shape in a form with these texts, by its own declaration or by its type."""
+        """The field's shape in a form with these texts, from its own declaration or its type."""
         if self.shape is not None:
             return shapes.of(self.shape, texts)
         return {"json": shapes.JSON, "url": shapes.ADDRESS}.get(self.type)
@@ -154,24 +157,24 @@ class Field:
         return isinstance(self.shape, Shape) and self.shape.several
 
     def holds_secret(self, text: str) -> bool:
-        """Whether this text of the field has a secret in it, or is one."""
+        """Whether this text of the field contains a secret, or is one."""
         return self.secret or (self.holds is not None and sensitive.holds_secret(self.holds, text))
 
     def hidden(self, value: Any) -> Any:
-        """A value of the field as it may be shown."""
+        """A value of the field with its secrets hidden."""
         if self.secret:
             return sensitive.MASK
         return sensitive.hidden(self.holds, value) if self.holds else value
 
 
 def fields(model: type[BaseModel]) -> tuple[Field, ...]:
-    """The model's fields in order. Raises `TypeError` when one has no description."""
+    """The model's fields in order. Raises `TypeError` if one has no description."""
     return _fields(model)
 
 
 @lru_cache(4096)
 def form_fields(model: type[BaseModel]) -> tuple[Field, ...]:
-    """The fields as a form shows them: the required ones first, and the optional ones of a base model last."""
+    """The fields in the order of the form: required ones first, and the optional ones of a base model last."""
     own = inspect.get_annotations(model)
 
     def place(declared: Field) -> int:
@@ -183,7 +186,7 @@ def form_fields(model: type[BaseModel]) -> tuple[Field, ...]:
 
 @lru_cache(4096)
 def by_name(model: type[BaseModel]) -> Mapping[str, Field]:
-    """The same by their names."""
+    """The model's fields by name."""
     return {item.name: item for item in fields(model)}
 
 
@@ -232,7 +235,7 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
 
 
 def _plain(hint: Any) -> Iterator[Any]:
-    """The types that a hint may be: unions and annotations taken apart, None left out."""
+    """The types in an annotation: unions and `Annotated` are unpacked, and None is omitted."""
     origin = typing.get_origin(hint)
     if origin is Annotated:
         yield from _plain(typing.get_args(hint)[0])
@@ -244,7 +247,7 @@ def _plain(hint: Any) -> Iterator[Any]:
 
 
 def _annotations(hint: Any) -> Iterator[Any]:
-    """What is said in `Annotated` of any of the types that a hint may be."""
+    """The contents of `Annotated` around any of the types in an annotation."""
     if typing.get_origin(hint) is Annotated:
         yield from typing.get_args(hint)[1:]
     for part in typing.get_args(hint):

@@ -1,6 +1,4 @@
-"""What connections that are forms share: how they authorize requests, the address of one's own server, and how to test
-them.
-"""
+"""Connections made with a form: how they authorize requests, the URL of the user's own server, and how to test them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
@@ -28,11 +26,11 @@ def form(
     base_url: str = "",
     **asks: Any,
 ) -> Credentials[Any]:
-    """Declare a connection that is a form. `asks` are its fields by name: `secret(…)`, `server(…)`, or a type as for
+    """Declare a connection made with a form. `asks` are its fields by name: `secret(…)`, `server(…)`, or a type as for
     parameters.
 
-    `headers`, `params` and `base_url` are what `ctx.http` sends, and where the user's own server is, with field names
-    in braces: `headers={"Authorization": "Bearer {token}"}`. Blanks around a secret are not sent.
+    `headers`, `params` and `base_url` are what `ctx.http` sends, and the user's own server, with field names in braces:
+    `headers={"Authorization": "Bearer {token}"}`. Spaces around a secret are not sent.
     """
     model: type[BaseModel] = create_model("Form", **asks)
 
@@ -53,27 +51,27 @@ def secret(description: str, example: str | None = None, **constraints: Any) -> 
 
 
 def server(example: str, description: str = "URL of your server", *, scheme: str = "https") -> Any:
-    """A field for the address of a server. Its origin is kept, with `scheme` if none was typed.
+    """A field for the URL of a server. Only its origin is stored, with `scheme` if the user entered none.
 
-    With an empty `scheme` the user has to type it.
+    With an empty `scheme` the user has to enter it.
     """
 
     def origin(text: str) -> str:
         text = text.strip()
         parts = urlsplit(text if "://" in text or not scheme else f"{scheme}://{text}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(Sentence("It must be the address of a server, such as %(example)s.", example=example))
+            raise ValueError(Sentence("Enter the address of a server, such as %(example)s.", example=example))
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     return Annotated[str, AfterValidator(origin), param(description, example)]
 
 
 def tried(path: str, refused: str = "", *, at: str = "", other: str = "", account: str = "") -> Trial:
-    """Test a form by a GET of `path`. `refused` is the error when it is not authorized, with the form's fields in
+    """Test a form with a GET of `path`. `refused` is the error if it isn't authorized, with the form's fields in
     braces.
 
-    A response with nothing `at` a path (as for `output`) comes from another service: then `other` is the error.
-    `account` is where the response says whose account it is: a path, or a template as for `composed`.
+    If a response has nothing at the path `at` (as for `output`), it is from another service, and `other` is the error.
+    `account` is where the response identifies the account: a path, or a template as for `composed`.
     """
 
     async def test(ctx: Context, credential: BaseModel) -> Account | None:

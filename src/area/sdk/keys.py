@@ -1,7 +1,7 @@
-"""Credentials for an address of the user's own choosing: bound to its scheme, host and port, and sent nowhere else.
+"""Credentials for a URL that the user chooses: bound to its scheme, host and port, and sent nowhere else.
 
-For services that work without one, too. Over http, which anybody on the way can read, they are sent to private
-addresses only.
+For services that also work without one. Over http, which anyone on the network path can read, they are sent only to
+private addresses.
 """
 
 import base64
@@ -49,14 +49,14 @@ Kind = Literal["bearer", "basic", "header", "query", "oauth2"]
 
 
 def _address(text: str) -> str:
-    """A whole address without a login in it."""
+    """A full URL without a login in it."""
     text = text.strip()
     try:
         origin(text)
     except RequestFailed as error:
-        raise ValueError(Sentence("Enter a whole address, beginning with https:// or http://.")) from error
+        raise ValueError(Sentence("Enter a full URL, starting with https:// or http://.")) from error
     if "@" in urlsplit(text).netloc:
-        raise ValueError(Sentence("Leave the user name and password out of the address."))
+        raise ValueError(Sentence("Remove the username and password from the URL."))
     return text
 
 
@@ -64,7 +64,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Key(BaseModel):
-    """A credential and the address that it is for."""
+    """A credential and the URL it is for."""
 
     model_config = ConfigDict(validate_default=True)
 
@@ -85,7 +85,7 @@ class Key(BaseModel):
     def _no_colon(cls, value: str) -> str:
         if ":" in value:
             raise ValueError(
-                Sentence("A user name can't contain a colon.")
+                Sentence("A username can't contain a colon.")
             )  # https://www.rfc-editor.org/rfc/rfc7617#section-2
         return value
 
@@ -121,7 +121,7 @@ def _kind(*kinds: str) -> Any:
 
 
 class Login(Key):
-    """A user name and a password (RFC 7617)."""
+    """A username and password (RFC 7617)."""
 
     url: Address = URL
     user: str = param("User name", "ann", min_length=1)
@@ -129,7 +129,7 @@ class Login(Key):
 
 
 class FeedKey(Key):
-    """What lets a reader of a feed in."""
+    """A credential for reading a feed."""
 
     kind: Literal["basic", "bearer", "query"] = _kind("basic", "bearer", "query")
     url: Address = URL
@@ -141,7 +141,7 @@ class FeedKey(Key):
 
 
 class ApiKey(Key):
-    """What lets a client of an API in."""
+    """A credential for calling an API."""
 
     kind: Kind = _kind(*KINDS)
     url: Address = URL
@@ -164,17 +164,17 @@ class ApiKey(Key):
 
 
 def credentials(model: type[Key]) -> Credentials[Any]:
-    """The connection of a service that works without one, too, and whose users may have many."""
+    """The connection of a service that also works without one, and whose users may have several."""
     return Credentials(model, tried, access, label=label, optional=True, grant=grant)
 
 
 def label(key: Key) -> str:
-    """What a connection is called unless its owner says otherwise: the host that it is for."""
+    """The default name of a connection: the host it is for."""
     return urlsplit(origin(key.url)).netloc
 
 
 def access(key: Key) -> Access:
-    """What the key sends along."""
+    """What the key adds to a request."""
     values = {name: _plain(value) for name, value in key}
     kind = values.get("kind", "basic")
     bound: dict[str, Any] = {"base_url": origin(key.url), "bound": True}
@@ -189,7 +189,7 @@ def access(key: Key) -> Access:
 
 
 def grant(key: Key) -> ClientGrant | None:
-    """Where the key's token is got, if it is got anywhere."""
+    """Where to get the key's token, if it needs one."""
     if not isinstance(key, ApiKey) or key.kind != "oauth2" or key.client_secret is None:
         return None
     return ClientGrant(
@@ -201,20 +201,20 @@ def grant(key: Key) -> ClientGrant | None:
 
 
 async def tried(ctx: Context, key: Key) -> str | None:
-    """Ask for the address with the key and without it. Returns what could not be proven, if so.
+    """Request the URL with the key and without it. Returns a sentence if the key couldn't be verified.
 
-    Raises `Permanent` when the key is refused, or would be sent over http to a public address.
+    Raises `Permanent` if the key is rejected, or would be sent over http to a public address.
     """
     await _private_if_plain(ctx, key.url)
     response = await ctx.http.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
     if response.status == 401:
-        raise Permanent(Sentence("%(host)s refuses this credential: it answered 401.", host=response.host))
+        raise Permanent(Sentence("%(host)s rejected this credential (401).", host=response.host))
     without = await ctx.http.anonymous.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
     if without.status == 401 or (without.status == 403 and response.status < 400):
         return None
     return Sentence(
-        "It was saved, but not proven: %(host)s gives the same kind of answer without it (%(status)s"
-        " with it, %(without)s without). An address that needs the credential would prove it.",
+        "Saved, but not verified: %(host)s responds the same without it (%(status)s with it, %(without)s without)."
+        " To verify it, enter a URL that requires the credential.",
         host=response.host,
         status=response.status,
         without=without.status,
@@ -222,7 +222,7 @@ async def tried(ctx: Context, key: Key) -> str | None:
 
 
 async def check_token_url(ctx: Context, address: str) -> None:
-    """Raises `Permanent` when a secret would be sent over http to a public address."""
+    """Raises `Permanent` if a secret would be sent over http to a public address."""
     await _private_if_plain(ctx, address)
 
 
@@ -233,16 +233,16 @@ async def _private_if_plain(ctx: Context, address: str) -> None:
         if any(is_public(address) for address in addresses):
             raise Permanent(
                 Sentence(
-                    "Use https for %(host)s: over http, anybody on the way can read the credential.",
+                    "Use https for %(host)s: over http, anyone on the network path can read the credential.",
                     host=parts.hostname,
                 )
             )
 
 
 def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
-    """An address without its login, and the login as a `Key` takes it; None when it has none that may be kept so.
+    """A URL without its login, and the login as a `Key`; None if there is none that can be stored like this.
 
-    What has placeholders in it stays as it is, and so does an http address outside the own network.
+    Text with placeholders stays unchanged, and so does an http URL outside the user's own network.
     """
     scheme, separator, rest = address.partition("://")
     authority = re.match(r"[^/?#]*", rest)
@@ -267,10 +267,10 @@ def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def lift(holds: str, text: str, address: str) -> tuple[str, Mapping[str, Any]] | None:
-    """A text without the first of its secrets that a credential can hold, and that one as a `Key` takes it, for the
-    host of `address`.
+    """A text without the first of its secrets that a credential can hold, and that secret as a `Key` for the host of
+    `address`.
 
-    None when there is none, or the host is not known yet.
+    None if there is none, or if the host isn't known yet.
     """
     begin = address.partition("?")[0]
     try:
@@ -295,7 +295,7 @@ def lift(holds: str, text: str, address: str) -> tuple[str, Mapping[str, Any]] |
 
 
 def fits(auth: Any, given: Mapping[str, Any]) -> bool:
-    """Whether a service takes a credential of this kind."""
+    """Whether a service accepts a credential of this kind."""
     kind = auth.model.model_fields.get("kind") if isinstance(auth, Credentials) else None
     return kind is not None and given["kind"] in get_args(kind.annotation)
 

@@ -1,5 +1,5 @@
-"""Mail (RFC 5322): to be sent, with addresses as people type them, and a message that nothing can be smuggled into;
-received, with headers as strangers write them.
+"""Mail (RFC 5322): sending, with addresses as people type them and no way to inject headers; receiving, with headers as
+strangers write them.
 """
 
 import re
@@ -30,7 +30,7 @@ _NAMED = re.compile(rf'((?:{_QUOTED}"|[^<>"])*+)<\s*+([^<>\s]*+)\s*+>\s*+', re.D
 
 
 def mailboxes(text: str) -> list[Mailbox]:
-    """Addresses with or without names, separated by commas or semicolons. Raises `ValueError` with a sentence."""
+    """Parse addresses with or without names, separated by commas or semicolons. Raises `ValueError` with a sentence."""
     mailboxes: list[Mailbox] = []
     for piece in _pieces(text):
         if len(mailboxes) == MOST:
@@ -44,7 +44,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _mailbox(text: str | Mapping[str, Any]) -> Mailbox:
-    """One address, with or without a name, whatever it holds."""
+    """One address, with or without a name."""
     if isinstance(text, str):
         match = _NAMED.fullmatch(text)
         name, address = match.groups() if match else ("", text.strip())
@@ -61,7 +61,7 @@ def _mailbox(text: str | Mapping[str, Any]) -> Mailbox:
 
 
 def recipients(text: str) -> Any:
-    """The addresses of a text as `Shape.split` takes them apart, names and addresses by themselves."""
+    """The addresses of a text for `Shape.split`, with names and addresses separate."""
     matches = [(piece, _NAMED.fullmatch(piece)) for piece in _pieces(text)]
     return [{"name": match[1], "address": match[2]} if match else piece.strip() for piece, match in matches]
 
@@ -105,7 +105,7 @@ class Letter(BaseModel):
     @model_validator(mode="after")
     def _some_body(self) -> Self:
         if self.text is None and self.html is None:  # one that a template left empty is fine
-            raise ValueError(Sentence("Give the mail a text, an HTML text, or both."))
+            raise ValueError(Sentence("Enter a text, an HTML text, or both."))
         return self
 
 
@@ -117,9 +117,7 @@ def compose(
     bcc: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Message:
-    """Write the mail, with further `headers` such as `In-Reply-To`; who gets a hidden copy stands in it only with
-    `bcc`.
-    """
+    """Write the mail, with additional `headers` such as `In-Reply-To`. Bcc recipients appear in it only with `bcc`."""
     return mime.compose(
         sender=Mailbox(sender) if sender else None,
         to=mailboxes(letter.to),
@@ -135,7 +133,7 @@ def compose(
 
 
 def received_text(data: bytes, content_type: str) -> str:
-    """The text of a received part that has been unpacked: UTF-8, or else in the charset of its Content-Type."""
+    """The text of a received part after unpacking: UTF-8, or else in the charset of its Content-Type."""
     charset = charset_in(content_type)
     if charset and codec_of(charset) == "iso2022_jp" and b"\x1b" in data:  # ASCII, and so UTF-8, to look at
         return decode_text(data, charset)

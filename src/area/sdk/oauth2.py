@@ -1,4 +1,4 @@
-"""Connections made at the vendor: where users agree, where tokens come from, and who agreed."""
+"""OAuth2 connections: where users give permission, where tokens come from, and who gave it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -21,9 +21,9 @@ __all__ = ["Account", "OAuth2", "Quirks", "profile"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who agreed, as the vendor knows them. `id` never changes and is never reused; names and addresses may be.
+    """The user as the vendor identifies them. `id` never changes and is never reused; names and addresses may be.
 
-    `note` says what a form's credential can't do, for the user who has just typed it in.
+    `note` says what a form's credential can't do, for the user who has just entered it.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Account:
 
     @property
     def label(self) -> str:
-        """What users see of it, as long as there is room for."""
+        """The name shown to users, shortened to fit."""
         return (self.name or self.id)[:255]
 
 
@@ -48,11 +48,11 @@ def profile(
     method: str = "GET",
     **options: Any,
 ) -> Callable[["Context"], Awaitable[Account]]:
-    """Make OAuth2's `account`: GET `path`, and find in the response, at paths as for `output`, who agreed.
+    """Build OAuth2's `account`: GET `path`, and find the user in the response at paths as for `output`.
 
     `id` and `name` may be templates as for `composed`. `verified` is the path to whether the vendor has verified the
-    e-mail address, or the answer for all accounts. Pass `method` and `options` (`json`, `params`, as for
-    `ctx.http.ask`) for a vendor that needs another request.
+    e-mail address, or the value for all accounts. Pass `method` and `options` (`json`, `params`, as for `ctx.http.ask`)
+    for a vendor that needs another request.
     """
 
     async def account(ctx: "Context") -> Account:
@@ -60,7 +60,7 @@ def profile(
         known, called = (fill_template(place, me) if "{" in place else lookup(place, me) for place in (id, name))
         address = lookup(email, me) if email else None
         if known is None:
-            raise Permanent(Sentence("The vendor does not say who you are."))
+            raise Permanent(Sentence("The vendor didn't identify your account."))
         confirmed = lookup(verified, me) is True if isinstance(verified, str) else verified
         return Account(
             str(known),
@@ -74,14 +74,15 @@ def profile(
 
 @dataclass(frozen=True, slots=True)
 class OAuth2:
-    """Declare where the vendor's users agree and where tokens come from; AREA does the rest (RFC 6749 with PKCE).
+    """Declare where the vendor's users give permission and where tokens come from; AREA does the rest (RFC 6749 with
+    PKCE).
 
-    `scopes` are requested for every connection; components add theirs. `account` asks the vendor who agreed, with a
-    `ctx.http` that already carries the token. With `login_scopes` people may log in to AREA with the vendor; these
-    scopes must suffice for `account`, which should then return the e-mail address and whether the vendor has verified
-    it. Services of one vendor share a `client`, so that AREA is registered there once (`AREA_<CLIENT>_CLIENT_ID`); by
-    default it is the service's own. At most one of them has `login_scopes`. `vendor` is the name of the vendor that
-    people log in with, if it isn't the service's name.
+    `scopes` are requested for every connection; components add theirs. `account` identifies the user, with a `ctx.http`
+    that already sends the token. With `login_scopes` people can log in to AREA with the vendor; these scopes must
+    suffice for `account`, which should then return the e-mail address and whether the vendor has verified it. Services
+    of one vendor share a `client`, so that AREA is registered there once (`AREA_<CLIENT>_CLIENT_ID`); by default it is
+    the service's own. At most one of them has `login_scopes`. `vendor` is the name of the vendor that people log in
+    with, if it differs from the service's name.
     """
 
     authorize_url: str
@@ -100,7 +101,7 @@ class OAuth2:
         return Server(self.authorize_url, self.token_url, self.revoke_url, self.quirks)
 
     def access(self, client_id: str, token: SecretStr) -> Access:
-        """The access of a request with this token."""
+        """The access for a request with this token."""
         value = token.get_secret_value()
         headers = {"Authorization": f"{self.quirks.token_type} {value}"}
         if self.quirks.client_id_header:
@@ -108,7 +109,7 @@ class OAuth2:
         return Access(headers=headers, secrets=(value,))
 
     def refuses(self, response: Response) -> bool:
-        """Whether a response says that the token has expired: by its status, or by an error in a 200."""
+        """Whether a response means that the token has expired: by its status, or by an error in a 200."""
         if response.status in self.quirks.expired_statuses:
             return True
         if response.status != 200 or not self.quirks.expired_field or len(response.body) > 10_000:
@@ -121,5 +122,5 @@ class OAuth2:
 
     @property
     def login_server(self) -> Server:
-        """The same for a log-in, which needs neither long-lived tokens nor consent that was given before."""
+        """The same for logging in, which needs neither long-lived tokens nor earlier consent."""
         return replace(self.server, quirks=replace(self.quirks, authorize_params={}))

@@ -1,4 +1,4 @@
-"""What several polls need: fire when a value crosses a threshold, or once a day at a time, and format timestamps."""
+"""Helpers for polls: trigger when a value crosses a threshold, or once a day at a time, and format timestamps."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ def entered(state: dict[str, Any], *, inside: bool) -> bool:
 
 
 def daily(state: dict[str, Any], time: str, timezone: str) -> datetime | None:
-    """The instant of a time of day (`HH:MM`) once it has passed, once a day. The first poll only stores the day in
+    """The time of day (`HH:MM`) as an instant, once a day after it has passed. The first poll only stores the day in
     `state`.
     """
     there = now().astimezone(ZoneInfo(timezone))
@@ -29,7 +29,7 @@ def daily(state: dict[str, Any], time: str, timezone: str) -> datetime | None:
 
 
 def timestamp(moment: datetime) -> str:
-    """An aware datetime as most vendors take it: RFC 3339 in UTC, to the second."""
+    """An aware datetime as most vendors accept it: RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,4 +1,4 @@
-"""Names that connectors of older versions import: they go on working, with a warning that says the new name."""
+"""Old names that existing connectors import: they keep working, with a warning that gives the new name."""
 
 import importlib
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a module (PEP 562) that knows its old `names`, each with its new one."""
+    """Build a module's `__getattr__` (PEP 562) that maps its old `names` to new ones."""
 
     def old(name: str) -> Any:
         if name not in names:
@@ -20,7 +20,7 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def moved(module: str, new: str) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a module whose contents are in the module `new` now."""
+    """Build the `__getattr__` of a module whose contents are now in the module `new`."""
 
     def old(name: str) -> Any:
         warnings.warn(f"{module} is now {new}", DeprecationWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Parts of JSON that users name by a JMESPath (https://jmespath.org/specification.html)."""
+"""Select parts of JSON by a JMESPath that users enter (https://jmespath.org/specification.html)."""
 
 import asyncio
 import operator
@@ -43,26 +43,25 @@ _functions: Any = Functions()
 
 
 class TooMuch(ValueError):
-    """A path that is more work than one event may cause."""
+    """A path that takes more processing than one event is allowed."""
 
 
 async def evaluate(work: Callable[[Budget], Result], size: int) -> Result:
-    """What `work`, which selects from `size` bytes of JSON, gives; it runs beside the event loop unless it is tiny.
+    """Run `work`, which selects from `size` bytes of JSON, off the event loop unless it is tiny.
 
-    Raises `Retry` when too much of the same user waits for its turn, and what `work` raises.
+    Raises `Retry` if too much of the same user's work is waiting, and whatever `work` raises.
     """
     try:
         async with asyncio.timeout(LONGEST_WAIT):
             return await evaluation.evaluate(work, Budget(), size)
     except (Full, TimeoutError) as error:
-        raise Retry(Sentence("Too many events of yours are being worked on."), timedelta(seconds=5)) from error
+        raise Retry(Sentence("Too many of your events are being processed."), timedelta(seconds=5)) from error
 
 
 def select(path: str, values: Any, budget: Budget | None = None) -> Any:
-    """What the path selects of parsed JSON.
+    """The value that the path selects from parsed JSON.
 
-    Raises `ValueError`, whose sentence says why, when the path does not fit it, and `TooMuch` for more work than
-    allowed.
+    Raises `ValueError` with a sentence if the path doesn't match, and `TooMuch` for more processing than allowed.
     """
     budget = budget or Budget()
     try:
@@ -76,7 +75,7 @@ def select(path: str, values: Any, budget: Budget | None = None) -> Any:
         expected = ", ".join(error.expected_types)
         raise ValueError(
             Sentence(
-                "%(name)s() takes %(expected)s, and was given %(kind)s.",
+                "%(name)s() takes %(expected)s, not %(kind)s.",
                 name=error.function_name,
                 expected=expected,
                 kind=error.actual_type,
@@ -107,7 +106,7 @@ def _only_selects(path: str) -> bool:
 
 
 class _Interpreter(TreeInterpreter):
-    """Draws from the budget whatever takes time: each visit of a node, and what runs through a list or a text."""
+    """Charges the budget for whatever takes time: each visit of a node, and passes over lists and texts."""
 
     def __init__(self, budget: Budget) -> None:
         super().__init__(Options(custom_functions=_Functions(budget)))  # type: ignore[no-untyped-call]
@@ -169,7 +168,7 @@ def _equal(left: Any, right: Any) -> bool:
 
 
 class _Functions(Functions):
-    """Functions pay for what they are given before they run."""
+    """Functions charge for their arguments before they run."""
 
     def __init__(self, budget: Budget) -> None:
         super().__init__()
@@ -202,7 +201,7 @@ def _checked(path: str) -> str:
     except (JMESPathError, RecursionError) as error:
         reason = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
         raise ValueError(
-            Sentence("This is no JMESPath (%(reason)s); write one such as data.items[0].price.", reason=reason)
+            Sentence("This isn't a valid JMESPath (%(reason)s). Enter one such as data.items[0].price.", reason=reason)
         ) from error
     return path
 

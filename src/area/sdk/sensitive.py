@@ -1,6 +1,6 @@
-"""Secrets inside of texts that are no secrets: a password in an address, a key in a header, a token in a body.
+"""Secrets inside ordinary texts: a password in a URL, a key in a header, a token in a body.
 
-What is one is decided by its name (`Authorization`, `api_key`, `password`) and by how it looks. Such a text is stored
+A secret is recognized by its name (`Authorization`, `api_key`, `password`) and by its shape. Such a text is stored
 encrypted, and shown with dots instead of the secrets.
 """
 
@@ -42,12 +42,12 @@ def hide(holds: Holds, text: str) -> str:
 
 
 def holds_secret(holds: Holds, text: str) -> bool:
-    """Whether there is a secret in it."""
+    """Whether the text contains a secret."""
     return bool(_spans(holds, text))
 
 
 def restore(holds: Holds, text: str, old: str) -> str:
-    """The text with the secrets of an older one where it has dots. Those of an address stay with its host."""
+    """The text with its dots replaced by the secrets of an older version. Secrets of a URL stay with its host."""
     if MASK not in text or (holds == "address" and _place(text) != _place(old)):
         return text
     known = {name: old[start:end] for name, start, end in _spans(holds, old)}
@@ -58,7 +58,7 @@ def restore(holds: Holds, text: str, old: str) -> str:
 
 
 def hidden(holds: Holds, value: Any) -> Any:
-    """As `hide`, for a value that may be an object or a list."""
+    """Like `hide`, for a value that may be an object or a list."""
     if isinstance(value, str):
         return hide(holds, value)
     if isinstance(value, Mapping):
@@ -70,7 +70,7 @@ def hidden(holds: Holds, value: Any) -> Any:
 
 
 def secrets(holds: Holds, text: str) -> list[Span]:
-    """The secrets of a text: what each is called (`authorization:1`, `query:api_key:1`), where it begins and where it
+    """The secrets of a text: the name of each (`authorization:1`, `query:api_key:1`), where it begins and where it
     ends.
     """
     return _spans(holds, text)
@@ -127,7 +127,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _is_filled(value: str) -> bool:
-    """Whether a value is nothing but placeholders, perhaps after the name of a scheme."""
+    """Whether a value consists only of placeholders, possibly after the name of a scheme."""
     if "{{" not in value:
         return False
     return not _WORD.sub("", _FILLED.sub("", value), count=1).strip()

@@ -1,6 +1,6 @@
 """How a connector declares itself: a `Service` and its components, read from the signatures of plain functions.
 
-One module, since every declaration reads a signature the same way and ends in the same `Service`.
+One module, because every declaration reads a signature the same way and ends up in the same `Service`.
 """
 
 import functools
@@ -56,7 +56,7 @@ class Anything(BaseModel):
 
 
 class Firing(BaseModel):
-    """What every timer returns: the planned instant in the AREA's time zone."""
+    """What every timer returns: the planned time in the AREA's time zone."""
 
     time: datetime = Field(description="Planned time, with its UTC offset", examples=["2026-11-23T09:00:00+01:00"])
     date: str = Field(description="Date in the time zone", examples=["2026-11-23"])
@@ -67,18 +67,18 @@ class Firing(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One address for all accounts, `/webhooks/{slug}`, that the vendor calls when something changed.
+    """One URL for all accounts, `/webhooks/{slug}`, that the vendor calls when something changed.
 
-    `accounts` returns the ids (as in `Account.id`) of the accounts that a request is about; AREA then polls them at
-    once. An administrator enters the address at the vendor when registering AREA there. Use `subscriptions` instead
-    where polls ask the vendor for hints: it returns the ids (as in `Subscription.id`) of the subscriptions that a
-    request is about. With `topic`, the vendor publishes to `AREA_<CLIENT>_TOPIC`, passed to hints as `hook.url`, and an
-    administrator forwards that topic to this address.
+    `accounts` returns the IDs (as in `Account.id`) of the accounts that a request concerns; AREA then polls them
+    immediately. An administrator enters the URL at the vendor when registering AREA there. Use `subscriptions` instead
+    if polls subscribe to hints: it returns the IDs (as in `Subscription.id`) of the subscriptions that a request
+    concerns. With `topic`, the vendor publishes to `AREA_<CLIENT>_TOPIC`, passed to hints as `hook.url`, and an
+    administrator forwards that topic to this URL.
 
     `verify` gets the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
 
-    `token` is for vendors that first send, unsigned, the token they will sign with, and want an administrator to
-    confirm it: it returns the token in a request, or None. Until a signing secret is set, administrators can read the
+    `token` is for vendors that first send, unsigned, the token they will sign with, and expect an administrator to
+    confirm it: it returns the token in a request, or None. Until a signing secret is set, administrators can see the
     token in AREA.
     """
 
@@ -92,10 +92,10 @@ class Inbound:
 
 @dataclass(kw_only=True)
 class Action:
-    """A trigger. `kind` says how its events arrive; `function` yields them or, for a timer, returns the next instant.
+    """A trigger. `kind` says how its events arrive; `function` yields them or, for a timer, returns the next time.
 
-    Actions that are not `translated` come from a vendor's description by the hundreds: they need no translation, no
-    page and no fixture, and `sample` holds the data of an example event.
+    Actions that are not `translated` are generated in bulk from a vendor's description: they need no translation, page
+    or fixture, and `sample` is the data of an example event.
     """
 
     service: "Service"
@@ -123,17 +123,17 @@ class Action:
 
     @property
     def key(self) -> str:
-        """`service.component`, as in addresses and AREAs."""
+        """`service.component`, as in URLs and AREAs."""
         return f"{self.service.slug}.{self.name}"
 
     def greeting(self, request: Request, params: BaseModel) -> Reply | None:
-        """The reply to a request that only tries the address; None for all others."""
+        """The reply to a request that only verifies the URL; None for all others."""
         reply = self.handshake(request) if self.handshake else None
         return self.challenge(request, params) if reply is None and self.challenge else reply
 
     @property
     def lookback(self) -> timedelta:
-        """How far before the last look a vendor is asked for rows."""
+        """How far before the last poll to request rows."""
         return OVERLAP if self.overlap is None else self.overlap
 
     @property
@@ -144,16 +144,17 @@ class Action:
     def subscribe(self, function: Subscribe) -> Subscribe:
         """Declare `async def f(ctx, hook, …) -> Subscription`: ask the vendor to send events to `hook.url`.
 
-        Called when the AREA is switched on, and again if a crash came in between: reuse a subscription that exists for
-        this address. Without it, users enter the address at the vendor themselves.
+        Called when the AREA is switched on, and again after a crash: reuse an existing subscription for this URL.
+        Without it, users enter the URL at the vendor themselves.
         """
         self.on_subscribe = _of_webhook(self, function, ("ctx", "params", "hook"))
         return function
 
     def renew(self, function: Renew) -> Renew:
-        """Declare `async def f(ctx, hook, subscription, …) -> Subscription`: extend a subscription, in its last third.
+        """Declare `async def f(ctx, hook, subscription, …) -> Subscription`: extend a subscription in the last third of
+        its life.
 
-        Without it, AREA makes a new subscription before the old one ends, then removes the old one.
+        Without it, AREA creates a new subscription before the old one ends, then removes the old one.
         """
         self.on_renew = _of_webhook(self, function, ("ctx", "params", "hook", "subscription"))
         return function
@@ -168,24 +169,24 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """The webhooks that `Service.webhooks` declared, each with the values that its functions receive."""
+    """The webhooks declared by `Service.webhooks`, each with the values that its functions receive."""
 
     each: Sequence[tuple[Action, Mapping[str, Any]]]
 
     def subscribe(self, function: Subscribe) -> Subscribe:
-        """`Action.subscribe` of each."""
+        """Declare `Action.subscribe` for each webhook."""
         for action, values in self.each:
             action.subscribe(signature.given(function, values))
         return function
 
     def renew(self, function: Renew) -> Renew:
-        """`Action.renew` of each."""
+        """Declare `Action.renew` for each webhook."""
         for action, values in self.each:
             action.renew(signature.given(function, values))
         return function
 
     def unsubscribe(self, function: Unsubscribe) -> Unsubscribe:
-        """`Action.unsubscribe` of each."""
+        """Declare `Action.unsubscribe` for each webhook."""
         for action, values in self.each:
             action.unsubscribe(signature.given(function, values))
         return function
@@ -196,7 +197,7 @@ class Reaction:
     """Something to do. With `on_crash="fail"`, an attempt that a crash cut off is recorded as failed, not repeated.
     One that `finds` only reads, and a dry run asks it for real.
 
-    Reactions that are not `translated` come from a vendor's description by the hundreds and need no translation.
+    Reactions that are not `translated` are generated in bulk from a vendor's description and need no translation.
     """
 
     service: "Service"
@@ -214,21 +215,21 @@ class Reaction:
 
     @property
     def key(self) -> str:
-        """`service.component`, as in addresses and AREAs."""
+        """`service.component`, as in URLs and AREAs."""
         return f"{self.service.slug}.{self.name}"
 
 
 @dataclass
 class Service:
-    """A service and what it offers. `slug` is its folder and its name in addresses; `name` is what people read.
+    """A service and its components. `slug` is its folder and its name in URLs; `name` is what people see.
 
     Users who watch the same thing with the same parameters share one source, unless the service has `auth` or is
     `personal`: then each user has their own. `ctx.http` authorizes requests to the host of `base_url` and to `hosts`,
     where `*.example.com` matches every subdomain.
 
-    With OAuth2, each component names the `scopes` it needs beyond those of every connection. Set `login` for a service
+    With OAuth2, each component lists the `scopes` it needs beyond those of every connection. Set `login` for a service
     that people log in with differently from how they connect it. With `own_server` (and the vendor's origin as
-    `base_url`), an installation may use a server of its own: `AREA_<SERVICE>_SERVER`.
+    `base_url`), an installation can use its own server: `AREA_<SERVICE>_SERVER`.
 
     `pages` says how the vendor paginates, for `ctx.http.rows`. `refusal` sees every response of the service's own hosts
     that `ctx.http` checks, with its JSON object (or an empty one), before the status is looked at; it returns the error
@@ -268,11 +269,11 @@ class Service:
 
     @property
     def requires_auth(self) -> bool:
-        """Whether it does nothing without a connection."""
+        """Whether it needs a connection to do anything."""
         return self.auth is not None and not (isinstance(self.auth, Credentials) and self.auth.optional)
 
     def http(self, client: Client, authority: Authority | None = None, app: Authority | None = None) -> Http:
-        """The client for its connector's functions. `authority` authorizes the user's requests, `app` those that AREA
+        """The client for the connector's functions. `authority` authorizes the user's requests, `app` those that AREA
         makes for itself.
         """
         return Http(
@@ -307,10 +308,10 @@ class Service:
     ) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, since, …) -> Events[Model]`, called once per `every`.
 
-        Yield what the source shows (or return an async iterator), in any order; the engine finds out what is new.
-        `since` (aware) is the start of the window and only saves requests. A row that appears more than `overlap` after
-        rows with later dates counts as old; if `overlap` is None, each look shows the whole list, and no date makes a
-        row old. With a `hint`, the vendor reports news and AREA polls less often while the hint stands. With
+        Yield what the source shows (or return an async iterator), in any order; the engine decides what is new. `since`
+        (aware) is the start of the window and only saves requests. A row that appears more than `overlap` after rows
+        with later dates counts as old; if `overlap` is None, each poll shows the complete list, and no date makes a row
+        old. With a `hint`, the vendor reports changes, and AREA polls less often while the hint is active. With
         `newest_first`, AREA stops reading at the first event before `since`.
         """
         names = ("ctx", "params", "since")
@@ -325,9 +326,9 @@ class Service:
         return declare
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
-        """Declare `def f(after, …) -> datetime | None`: the first instant strictly after `after` (both aware), or None.
+        """Declare `def f(after, …) -> datetime | None`: the first time strictly after `after` (both aware), or None.
 
-        Its parameters should extend `sdk.timers.Timer`, which adds the time zone and what to do about a missed firing.
+        Its parameters should extend `sdk.timers.Timer`, which adds the time zone and what to do about a missed run.
         """
         return lambda function: self._action(title, "timer", function, ("params", "after"))
 
@@ -344,10 +345,11 @@ class Service:
     ) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, request, …) -> Events[Model]`, called for each verified request.
 
-        `handshake` runs first, on unsigned requests too: if it returns a reply, AREA sends that and fires nothing.
-        `challenge` does the same with the AREA's parameters. `respond` returns what the sender gets once the events are
-        stored; None for AREA's own response. `max_body` is for vendors whose deliveries may have more than 1 MB, in
-        bytes: JSON objects, whose longest lists are cut before the function gets them (see `area.hooks.shorten`).
+        `handshake` runs first, also on unsigned requests: if it returns a reply, AREA sends that and triggers nothing.
+        `challenge` does the same with the AREA's parameters. `respond` returns the response to the sender once the
+        events are stored; None for AREA's own response. `max_body`, in bytes, is for vendors whose deliveries can have
+        more than 1 MB: JSON objects, whose longest lists are shortened before the function gets them (see
+        `area.hooks.shorten`).
         """
         names = ("ctx", "params", "request")
         more: dict[str, Any] = {"verify": verify, "handshake": handshake, "challenge": challenge, "respond": respond}
@@ -360,9 +362,9 @@ class Service:
     ) -> Callable[[Yielding], Webhooks]:
         """Declare `async def f(ctx, request, kind, model, …) -> Events[Any]`: one webhook for each of `kinds`.
 
-        Each is a name, the vendor's word for the event, the model of its data, a title and a description. The function,
-        and those of its subscription, may take the vendor's word as `kind` and the `model`. `more` is passed on to
-        `webhook`.
+        Each has a name, the vendor's name for the event, the model of its data, a title and a description. The
+        function, and those of its subscription, can take the vendor's name as `kind`, and the `model`. `more` is passed
+        on to `webhook`.
         """
 
         def declare(function: Yielding) -> Webhooks:
@@ -397,7 +399,7 @@ class Service:
         `ctx.idempotency_key`.
 
         `idempotent` says why that is harmless: `key` if the service recognises attempts of one execution by that key,
-        `same` if a second attempt changes nothing more. If neither is so, declare `on_crash="fail"`.
+        `same` if a second attempt changes nothing more. If neither applies, declare `on_crash="fail"`.
         """
 
         def declare(function: Callable[..., Awaitable[Any]]) -> Reaction:
@@ -506,9 +508,9 @@ class Service:
             self.auth = replace(self.auth, **addresses)
 
     def picker(self, function: Picking) -> Picking:
-        """Declare `async def f(ctx, …) -> list[Option]`: the choices for fields with `pick="f"`.
+        """Declare `async def f(ctx, …) -> list[Option]`: the options for fields with `pick="f"`.
 
-        Its other arguments are other fields of the form, as text; while one of them is empty, there are no choices.
+        Its other arguments are other fields of the form, as text; while one of them is empty, there are no options.
         Take `form` instead to get all fields filled in so far. May raise the three errors.
         """
         self._claim(function.__name__, self.pickers)
@@ -531,7 +533,7 @@ class Service:
 
         `value`, `label` and `hint` are paths in a row (as for `output`), templates (as for `composed`), or functions of
         the row. Names in braces in `url` and `params` are other fields of the form; while one of them is empty, there
-        are no choices. `more` is passed on to `ctx.http.rows`: `at`, `where`, `json`.
+        are no options. `more` is passed on to `ctx.http.rows`: `at`, `where`, `json`.
         """
 
         async def options(ctx: Context, form: Mapping[str, str]) -> list[Option]:

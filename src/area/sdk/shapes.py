@@ -1,7 +1,7 @@
-"""The shape of a text: which parts it has. It is read from what the user wrote, before any value is filled in.
+"""The shape of a text: the parts it consists of. It is read from what the user wrote, before any value is filled in.
 
-A field says it with `asked(…, shape=…)`. Then nothing that an event brings can become another recipient, another label,
-another key of an object, or an order to who reads the text.
+A field declares it with `param(…, shape=…)`. Then no value from an event can become another recipient, label or key of
+an object, or a command to whoever reads the text.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,11 +26,10 @@ marks, segments = places.marks, places.segments
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a text is taken apart (`split`), and what encodes values where they stand (`place`). `several`: it has items.
+    """How a text is split into parts (`split`), and how values are encoded in place (`place`). `several`: it has items.
 
-    `split` is given the text with each placeholder as one character, and returns dicts, lists and texts; each text is
-    filled by itself. A text that is one placeholder and nothing else is not taken apart: it is the value, with all that
-    it holds.
+    `split` gets the text with each placeholder as one character, and returns dicts, lists and texts; each text is
+    filled separately. A text that consists of a single placeholder is not split: it becomes the value as a whole.
     """
 
     split: Split | None = None
@@ -43,14 +42,14 @@ Shapes = Shape | Callable[[Mapping[str, str]], Shape | None]
 
 
 def items(text: str) -> Any:
-    """The items of a text that are separated by commas, or those of a JSON array."""
+    """The comma-separated items of a text, or those of a JSON array."""
     if text.lstrip().startswith("[") and isinstance(document := json_document(text), list):
         return document
     return [piece.strip() for piece in text.split(",") if piece.strip()]
 
 
 def listed(given: Any) -> Any:
-    """Items as texts, from comma-separated text or from a list. Raises `ValueError` when there are too many."""
+    """Items as texts, from comma-separated text or from a list. Raises `ValueError` if there are too many."""
     if isinstance(given, str):
         try:
             whole = orjson.loads(given) if given.lstrip().startswith("[") else None
@@ -76,13 +75,13 @@ MENTIONS = Shape(place=marks(r"(?<!\w)@(?=\w|\Z)", "@\u200b", "escape_markdown")
 
 
 def by_format(field: str, shapes: Mapping[str, Shape]) -> Shapes:
-    """The shape that goes with what another field says, such as the format of a text."""
+    """The shape chosen by another field, such as the format of a text."""
     return lambda texts: shapes.get(texts.get(field, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """Says in `Annotated` which shape a text has."""
+    """Declares, in `Annotated`, the shape of a text."""
 
     shape: Shapes
 

@@ -1,4 +1,4 @@
-"""Parameters of a component, read from its function's signature."""
+"""Read a component's parameters from its function's signature."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ Function = Callable[..., Any]
 
 
 def hints(function: Function) -> dict[str, Any]:
-    """The annotations, with what `Annotated` says."""
+    """The annotations, including the contents of `Annotated`."""
     return typing.get_type_hints(function, include_extras=True)
 
 
@@ -54,7 +54,7 @@ def components(
 
 
 def applied(function: Function, names: tuple[str, ...]) -> Function:
-    """The function, to be called with `names`, which are given to it by name; what is not among them is taken from
+    """The function, to be called with `names`, which are passed by name; all other arguments are taken from
     `params`.
     """
     requested = tuple(inspect.signature(function).parameters)
@@ -71,7 +71,7 @@ def applied(function: Function, names: tuple[str, ...]) -> Function:
 
 
 def yielding(function: Function) -> Function:
-    """The function, where it is a coroutine that returns what yields events, as one that yields them."""
+    """The function; a coroutine that returns an iterator of events becomes one that yields them."""
     if not inspect.iscoroutinefunction(inspect.unwrap(function)):
         return function
 
@@ -85,7 +85,7 @@ def yielding(function: Function) -> Function:
 
 
 def given(function: Function, values: Mapping[str, Any]) -> Function:
-    """The function with those of `values` that it takes; what is left of its signature are the others."""
+    """The function with those of `values` bound that it takes; the rest of its signature remains."""
     whole = inspect.signature(function)
     taken = {name: value for name, value in values.items() if name in whole.parameters}
 
@@ -104,7 +104,7 @@ def given(function: Function, values: Mapping[str, Any]) -> Function:
 
 
 def named(function: Function, names: tuple[str, ...], place: str) -> None:
-    """Raises `TypeError` when its parameters have other names."""
+    """Raises `TypeError` if its parameters have other names."""
     if tuple(inspect.signature(function).parameters) != names:
         raise TypeError(f"{place}: the parameters must be ({', '.join(names)}).")
 

@@ -1,4 +1,4 @@
-"""For connectors that speak another protocol than HTTP: TLS, and errors for connections that fail."""
+"""For connectors that use a protocol other than HTTP: TLS, and errors for failed connections."""
 
 import socket
 import ssl
@@ -17,8 +17,8 @@ __all__ = ["Fair", "Full", "explain", "tls_context"]
 def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: str) -> ConnectorError:
     """The error to raise for a failed connection: it names the address, the certificate, or the network.
 
-    `server` begins the sentence (`The IMAP server mail.example.org:993`), `timeout` is the limit that was reached in
-    seconds, `no_tls` is a hint for a port that doesn't speak TLS.
+    `server` begins the sentence (`The IMAP server mail.example.org:993`), `timeout` is the limit that was reached, in
+    seconds, and `no_tls` is a hint for a port that doesn't speak TLS.
     """
     if isinstance(error, LookupFailed):
         return Retry(Sentence("%(server)s can't be reached: %(error)s", server=server, error=error))
@@ -32,7 +32,7 @@ def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: s
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         sentence = Sentence(
-            "%(server)s shows a certificate that can't be trusted: %(said)s.",
+            "%(server)s has a certificate that can't be trusted: %(said)s.",
             server=server,
             said=error.verify_message.rstrip("."),
         )
@@ -42,16 +42,15 @@ def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: s
     if isinstance(error, ConnectionRefusedError):
         return Retry(
             Sentence(
-                "%(server)s refuses connections: nothing listens on that port, or a firewall forbids it.", server=server
+                "%(server)s refuses connections: nothing is listening on that port, or a firewall blocks it.",
+                server=server,
             )
         )
     if isinstance(error, TimeoutError):
         return Retry(
-            Sentence("%(server)s did not answer within %(number)s seconds.", server=server, number=f"{timeout:g}")
+            Sentence("%(server)s did not respond within %(number)s seconds.", server=server, number=f"{timeout:g}")
         )
-    return Retry(
-        Sentence("%(server)s broke the connection off: %(said)s.", server=server, said=error.strerror or error)
-    )
+    return Retry(Sentence("%(server)s closed the connection: %(said)s.", server=server, said=error.strerror or error))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What all timers share: the time zone, and what to do about a missed firing."""
+"""What all timers share: the time zone, and what to do about a missed run."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -26,7 +26,7 @@ ZoneName = Annotated[str, AfterValidator(_known_zone), Input("zone")]
 class Timer(BaseModel):
     """Parameters that every timer has."""
 
-    timezone: ZoneName = Field("UTC", description="Time zone of the times", examples=["Europe/Paris"])
+    timezone: ZoneName = Field("UTC", description="Time zone of the schedule", examples=["Europe/Paris"])
     missed: Literal["late", "skip"] = Field(
         "late", description="If the server was down: run once when it is back, or skip it", examples=["late"]
     )
@@ -38,7 +38,7 @@ class Timer(BaseModel):
 
 
 def firing(params: BaseModel, planned: datetime, now: datetime) -> Firing:
-    """Return values of the firing planned at `planned` that fired `now` (both aware)."""
+    """Return values for the time `planned` of a timer that ran at `now` (both aware)."""
     zone = params.zone if isinstance(params, Timer) else ZoneInfo("UTC")
     local = planned.astimezone(zone)
     return Firing(

@@ -1,4 +1,4 @@
-"""Webhook signatures. Every check is on the raw bytes, in constant time, and a missing secret refuses.
+"""Webhook signatures. Every check uses the raw bytes, takes constant time, and fails if the secret is missing.
 
 A verifier has a function of the request, the secret and the AREA's parameters, which raises `Refused`.
 """
@@ -29,7 +29,7 @@ MOST_SIGNATURES = 50  # in one header, for senders that are changing their secre
 
 
 class Refused(SentenceError):
-    """The request does not prove where it comes from. The message is for the sender, and doesn't reveal the secret."""
+    """The request doesn't prove its origin. The message is for the sender, and doesn't reveal the secret."""
 
     challenge = ""  # for `WWW-Authenticate` (RFC 9110 §11.6.1)
 
@@ -47,7 +47,7 @@ MISMATCH = Sentence("The signature doesn't match the body.")
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """A named check; `name` is shown in the catalog, `reason` only when the check is that there is none."""
+    """A named check; `name` is shown in the catalog, and `reason` only if there is no check."""
 
     name: str
     proof: Callable[[Request, str, BaseModel], None]
@@ -57,9 +57,7 @@ class Verify:
     in_address: bool = False  # the sender is given an address that ends with `?token=`, as `token_of` makes it
 
     def check(self, request: Request, secret: str, params: BaseModel) -> None:
-        """Return when `request` proves where it comes from; `secret` is empty when none is set, which raises `Refused`,
-        too.
-        """
+        """Return if `request` proves its origin. `secret` is empty if none is set, which also raises `Refused`."""
         if not secret and self.uses_client_secret:
             raise Refused("AREA's registration has no client secret, so nothing can be accepted.")
         if not secret and self.uses_secret:
@@ -78,8 +76,8 @@ def hmac_signature(
 ) -> Verify:
     """HMAC of the raw body in `header`, after an optional `prefix` such as `sha256=`, in hex or base64 (RFC 2104).
 
-    With `client`, by the client secret of AREA's registration at the vendor; else by the secret of the AREA's address.
-    `with_url` is for vendors that sign the address that they were told, too, right after the body.
+    With `client`, uses the client secret of AREA's registration at the vendor, otherwise the secret of the AREA's
+    webhook URL. `with_url` is for vendors that also sign the URL they were given, right after the body.
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
@@ -113,8 +111,8 @@ def hmac_sha1(
 def standard_webhooks() -> Verify:
     """Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature` (https://www.standardwebhooks.com).
 
-    Svix, which they come from, calls the headers `svix-id`, `svix-timestamp` and `svix-signature`
-    (https://docs.svix.com/receiving/verifying-payloads/how-manual); these are taken too, but no mix of the two.
+    Svix, which created them, calls the headers `svix-id`, `svix-timestamp` and `svix-signature`
+    (https://docs.svix.com/receiving/verifying-payloads/how-manual); these are accepted too, but no mix of the two.
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
@@ -195,7 +193,7 @@ class Scheme:
         return sent, b"".join(filled(piece) if index % 2 else piece.encode() for index, piece in enumerate(pieces))
 
     def compare(self, given: str, signed: bytes, secret: str) -> None:
-        """Raises `Refused` unless one of the signatures in `given` is of `signed`."""
+        """Raises `Refused` unless one of the signatures in `given` is a signature of `signed`."""
         if not secret:
             raise Refused("This webhook has no secret, so nothing can be accepted.")
         expected = hmac.new(secret.encode(), signed, self.algorithm).digest()
@@ -205,7 +203,7 @@ class Scheme:
 
 
 def full_url(request: Request) -> str:
-    """The address as the sender called it, with its query."""
+    """The URL as the sender called it, with its query."""
     return f"{request.url}?{request.query_string}" if request.query_string else request.url
 
 
@@ -215,14 +213,14 @@ def _labelled(given: str, label: str) -> list[str]:
 
 
 def _unlabelled(given: str, algorithm: str) -> list[str]:
-    """Each part, and what comes after its prefix, unless that is the name of another algorithm."""
+    """Each part, and its text after the prefix, unless the prefix names another algorithm."""
     parts = re.split(r"[,;\s]+", given)[:MOST_SIGNATURES]
     pairs = [(name.lower(), value) for name, _, value in (part.partition("=") for part in parts)]
     return parts + [value for name, value in pairs if value and (not name.startswith("sha") or name == algorithm)]
 
 
 def _digest_of(text: str, size: int) -> bytes:
-    """A digest of `size` bytes written in hex, base64 or base64url; empty if it is none."""
+    """A digest of `size` bytes in hex, base64 or base64url; empty if it isn't one."""
     try:
         if len(text) == 2 * size:
             return bytes.fromhex(text)
@@ -233,10 +231,10 @@ def _digest_of(text: str, size: int) -> bytes:
 
 
 def hmac_timestamped(header: str) -> Verify:
-    """HMAC-SHA256 of `<t>.<body>` in a header written `t=<seconds>,v1=<hex>`, with a `v1` for each secret, as Stripe
-    signs.
+    """HMAC-SHA256 of `<t>.<body>` in a header of the form `t=<seconds>,v1=<hex>`, with a `v1` for each secret, as
+    Stripe signs.
 
-    A time more than five minutes away from now is refused, so that what was overheard can't be sent again later.
+    A time more than five minutes off is rejected, so that an intercepted request can't be replayed later.
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
@@ -254,10 +252,10 @@ def hmac_timestamped(header: str) -> Verify:
 
 
 def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verify:
-    """HMAC-SHA256 of `v0:<seconds>:<body>` in `header`, written `v0=<hex>`, the time in a header of its own, as Slack
-    signs.
+    """HMAC-SHA256 of `v0:<seconds>:<body>` in `header`, of the form `v0=<hex>`, with the time in its own header, as
+    Slack signs.
 
-    A time more than five minutes away from now is refused, so that what was overheard can't be sent again later.
+    A time more than five minutes off is rejected, so that an intercepted request can't be replayed later.
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
@@ -272,12 +270,12 @@ def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verif
 
 
 def check_stamp(request: Request, stamp: str, header: str) -> None:
-    """Raises `Refused` unless the time (seconds, milliseconds or ISO 8601) is at most five minutes from now."""
+    """Raises `Refused` unless the time (seconds, milliseconds or ISO 8601) is at most five minutes off."""
     at = _seconds(stamp)
     if at is None:
         raise Refused("%(header)s has no time in seconds.", header=header)
     if abs(request.received_at.timestamp() - at) > TOLERANCE:
-        raise Refused("The time in %(header)s is more than five minutes from now.", header=header)
+        raise Refused("The time in %(header)s is more than five minutes off.", header=header)
 
 
 def _seconds(stamp: str) -> float | None:
@@ -306,7 +304,7 @@ def check_bearer(request: Request, secret: str) -> None:
 
 
 def check_basic(request: Request, username: str, password: str) -> None:
-    """Raises `Refused` unless the request has this user name and password (RFC 7617)."""
+    """Raises `Refused` unless the request has this username and password (RFC 7617)."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     try:
         pair = base64.b64decode(credentials.strip(), validate=True)
@@ -328,8 +326,8 @@ def shared_token(header: str) -> Verify:
 def bearer_jwt() -> Verify:
     """A JWT (RFC 7519) in the Authorization header that the vendor signed with the client secret, by HMAC-SHA256.
 
-    It proves who calls, not what is sent. It is refused five minutes after its `exp`, or after its `iat` if it has no
-    `exp`, and when it has neither.
+    It proves who calls, not what is sent. It is rejected five minutes after its `exp`, or after its `iat` if it has no
+    `exp`, and if it has neither.
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
@@ -342,7 +340,7 @@ def bearer_jwt() -> Verify:
             raise Refused("The Authorization header has no token signed with the client secret.")
         ends = claims.get("exp", claims.get("iat"))
         if isinstance(ends, bool) or not isinstance(ends, int | float):
-            raise Refused("The token doesn't say when it ends.")
+            raise Refused("The token has no expiry.")
         if request.received_at.timestamp() - ends > TOLERANCE:
             raise Refused("The token has expired.")
 
@@ -350,7 +348,7 @@ def bearer_jwt() -> Verify:
 
 
 def secret_in_query(name: str) -> Verify:
-    """The secret of the address once more, as a parameter of it, for senders that can be given nothing else."""
+    """The secret of the webhook URL as an additional query parameter, for senders that support nothing else."""
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         _same_in_query(request, name, secret)
@@ -359,14 +357,12 @@ def secret_in_query(name: str) -> Verify:
 
 
 def token_of(secret: str) -> str:
-    """What the address of a service's webhooks carries for `address_token`, by which nobody finds out the client
-    secret.
-    """
+    """The token in a service's webhook URL for `address_token`. It doesn't reveal the client secret."""
     return hmac.new(secret.encode(), b"the address of webhooks", hashlib.sha256).hexdigest()
 
 
 def address_token() -> Verify:
-    """An unguessable `?token=` in the address, made from the client secret, for senders that take nothing else."""
+    """An unguessable `?token=` in the URL, derived from the client secret, for senders that support nothing else."""
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         _same_in_query(request, "token", token_of(secret))
@@ -380,7 +376,7 @@ def _same_in_query(request: Request, name: str, expected: str) -> None:
 
 
 def unsigned(reason: str) -> Verify:
-    """No check, because of `reason`: the AREA's unguessable address is all the proof there is."""
+    """No check, because of `reason`: the AREA's unguessable URL is the only proof."""
     if not reason.strip():
         raise ValueError("unsigned() needs the reason why nothing can be checked.")
     return Verify("unsigned", lambda _request, _secret, _params: None, reason)

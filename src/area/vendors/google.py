@@ -178,7 +178,7 @@ def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | Non
     if reasons & (_A_WHILE | _A_DAY) and response.retry_after() is None:
         after = LATER if reasons & _A_DAY else LIMITED
         return Retry(
-            Sentence("%(host)s answered %(status)s: %(said)s", host=response.host, status=403, said=response.excerpt()),
+            Sentence("%(host)s returned %(status)s: %(said)s", host=response.host, status=403, said=response.excerpt()),
             after,
             parks=True,
         )

@@ -481,7 +481,9 @@ class Log:
 
 
 class Trigger:
-    """Polls as the engine does: state and known ids are kept only when the poll went well; the first is the baseline."""
+    """Polls as the engine does: state and known ids are kept only when the poll went well; the first is the
+    baseline.
+    """
 
     def __init__(self, client: Client, url: str) -> None:
         self.http, self.url, self.guard = Http(client), url, Guard(allow=["127.0.0.1"])
@@ -660,10 +662,10 @@ async def test_goes_by_what_it_knows_while_the_vendor_is_down(trigger: Trigger, 
 
 async def test_first_look_at_what_is_not_there(trigger: Trigger, vendor: Vendor, clock) -> None:
     vendor.status = 503
-    with pytest.raises(Retry, match="answered 503"):
+    with pytest.raises(Retry, match="returned 503"):
         await trigger.poll()
     vendor.status = 404
-    with pytest.raises(Permanent, match="answered 404"):
+    with pytest.raises(Permanent, match="returned 404"):
         await trigger.poll()
     vendor.status, vendor.text = 200, "<html>Please log in</html>"
     with pytest.raises(Permanent, match="isn't an ICS calendar"):

@@ -46,7 +46,7 @@ def _one_line(text: str) -> str:
 
 Line = Annotated[str, AfterValidator(_one_line)]
 MessageId = Annotated[Line, param("Message-ID of the e-mail", "{{message_id}}", min_length=1)]
-Place = Annotated[Line, param("Folder that it is in", "{{folder}}", pick="folders", min_length=1)]
+Place = Annotated[Line, param("Folder the e-mail is in", "{{folder}}", pick="folders", min_length=1)]
 
 
 class Account(BaseModel):
@@ -105,7 +105,7 @@ class Sent(Output):
 
 class Filed(Output):
     message_id: str = output("message_id", "Message-ID", "<20261123.1@example.com>")
-    folder: str = output("folder", "Folder that it is in", "Archive")
+    folder: str = output("folder", "Folder the e-mail is in", "Archive")
 
 
 async def try_account(ctx: Context, account: Account) -> Owner:
@@ -211,9 +211,9 @@ def _wanted(mail: Mail, sender: str, subject: str) -> bool:
 async def send_email(ctx: Context, params: Letter) -> Sent:
     """Send an e-mail from the connection's address.
 
-    Recipients that the server refuses temporarily (4xx) are retried. The run fails if one is refused for good, and says
-    who got it; nobody gets it twice, even if the run is replayed. Every attempt has the same Message-ID, so mail
-    servers can recognize a duplicate.
+    Recipients that the server refuses temporarily (4xx) are retried. If one is refused for good, the run fails and
+    lists who received the e-mail. Nobody receives it twice, even if the run is replayed. Every attempt has the same
+    Message-ID, so mail servers can recognize a duplicate.
     """
     return await _send(ctx, params)
 
@@ -229,7 +229,7 @@ async def reply_to_email(
 ) -> Sent:
     """Reply to an e-mail in the mailbox, to the sender or to everyone. Needs both servers in the connection.
 
-    E-mail that a program sent, such as an out-of-office reply, and your own get no reply: that would loop.
+    To prevent loops, AREA doesn't reply to automatic e-mail, such as out-of-office replies, or to your own.
     """
     account: Account = ctx.credential
     account.server("SMTP")
@@ -323,7 +323,7 @@ async def move_email(
     folder: Place,
     to_folder: Annotated[Line, param("Folder to move it to", "Archive", pick="folders", min_length=1)],
 ) -> Filed:
-    """Move an e-mail to another folder of the mailbox. One that is there already stays there."""
+    """Move an e-mail to another folder of the mailbox. Succeeds if it is already there."""
     account: Account = ctx.credential
     async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
         await filing.move(mailbox, folder, message_id, to_folder)

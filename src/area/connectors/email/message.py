@@ -25,18 +25,18 @@ class Mail(Output):
     sender: str = output("sender", "Sender's address", "billing@example.com", "")
     sender_name: str = output("sender_name", "Sender's name", "Example Billing", "")
     to: list[str] = output("to", "Recipients' addresses", ["ann@example.org"], [])
-    cc: list[str] = output("cc", "Addresses that got a copy", ["bob@example.org"], [])
+    cc: list[str] = output("cc", "Addresses in Cc", ["bob@example.org"], [])
     reply_to: list[str] = output("reply_to", "Addresses for replies, if not the sender's", ["help@example.com"], [])
     date: datetime = output("date", "Date written", "2026-11-23T09:00:00+01:00")
     text: str = output("text", "Plain text, or the text of the HTML if there is no other", "Please find attached …", "")
     html: str = output("html", "HTML text", "<p>Please find attached …</p>", "")
     message_id: str = output("message_id", "Message-ID", "<20261123.1@example.com>", "")
     headers: dict[str, str] = output(
-        "headers", "The headers that you chose, names in lower case", {"list-id": "<news.example.com>"}, {}
+        "headers", "The headers you chose, with names in lower case", {"list-id": "<news.example.com>"}, {}
     )
     attachments: list[Attachment] = output("attachments", "Name, type and size of each attachment", [ATTACHED], [])
     truncated: bool = output("truncated", "Whether text or parts were left out", False, False)
-    problem: str = output("problem", "What of it can't be read, usually empty", "", "")
+    problem: str = output("problem", "What couldn't be read; usually empty", "", "")
     folder: str = output("folder", "Folder", "INBOX", "")
     uid: int = output("uid", "Number in the folder", 4711, 0)
 

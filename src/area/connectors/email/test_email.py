@@ -390,7 +390,7 @@ async def test_a_line_that_went_dead_is_noticed(box, monkeypatch):
     monkeypatch.setattr(imap, "TIMEOUT", 1.5)
     async with peers.relay(box.port) as line, listening(context(receiving(box, imap_port=line.port))) as listener:
         line.dead = True
-        with pytest.raises(Retry, match="did not answer within"):
+        with pytest.raises(Retry, match="did not respond within"):
             await listener.next()
 
 
@@ -935,7 +935,7 @@ async def test_addresses_that_are_wrong(box, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for security in ("none", "tls"):
             account = receiving(box, imap_port=silent.getsockname()[1], imap_security=security)
-            assert "did not answer within 0.2 seconds" in await said(account)
+            assert "did not respond within 0.2 seconds" in await said(account)
 
 
 def both(box: Any, post: Any) -> Account:

@@ -16,7 +16,7 @@ Branch = Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads
 Is = Annotated[bool, BeforeValidator(bool)]
 
 
-LEFT_OUT = "What was cut because the event was too large, each with path, kept and of; null if nothing"
+LEFT_OUT = "Lists and texts shortened because the event was too large, each with path, kept and of; null if none"
 
 
 class Told(Output):

@@ -21,7 +21,7 @@ class Mail(Output):
     sender: str = output("sender", "Sender's address", "billing@example.com")
     sender_name: str = output("sender_name", "Sender's name", "Example Billing")
     to: list[str] = output("to", "Recipients' addresses", ["ann@example.org"])
-    cc: list[str] = output("cc", "Addresses that got a copy", ["bob@example.org"], [])
+    cc: list[str] = output("cc", "Addresses in Cc", ["bob@example.org"], [])
     reply_to: list[str] = output("reply_to", "Addresses for replies, if not the sender's", ["help@example.com"], [])
     received_at: datetime = output("received_at", "Time Gmail received it", "2026-11-23T09:00:00Z")
     snippet: str = output("snippet", "Start of the text", "Please find attached …", "")

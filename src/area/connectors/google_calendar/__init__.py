@@ -63,7 +63,7 @@ EventId = Annotated[str, param("Event ID", "{{id}}", min_length=1)]
 Notify = Annotated[bool, param("Notify guests by e-mail", True)]
 Ahead = Annotated[int, param("Minutes before the start", 15, ge=0, le=40320)]
 Query = Annotated[str, param("Only events that contain these words", "standup")]
-InWords = Annotated[str, param("What, when and where, in words", "Lunch with Ann tomorrow 12:30", min_length=1)]
+InWords = Annotated[str, param("Title, time and place, in words", "Lunch with Ann tomorrow 12:30", min_length=1)]
 Guest = Annotated[EmailStr, param("Guest's e-mail address", "ann@example.org")]
 END = param("End; an hour after the start, or the same day for all-day events, if empty", "2026-11-24T10:00:00+01:00")
 
@@ -136,7 +136,7 @@ async def event_starts(
 
 @service.poll("New event", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_added(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """Triggers when an event is added to a calendar or you are invited to one. Recurring events run once."""
+    """Triggers when an event is added to a calendar or you are invited to an event. Recurring events run once."""
     async for item, zone in _changes(ctx, calendar):
         created = _moment(item.get("created"))
         if item.get("status") != "cancelled" and created and created >= since:

@@ -214,7 +214,7 @@ async def call_service(
     entity: About = "",
     data: Annotated[Mapping[str, Any], param("Other data for the service", {"brightness": 255}, shape=_data)] = {},
 ) -> Called:
-    """Call any service (Home Assistant also calls them actions), and return what it answers."""
+    """Call any service (an action in newer versions) and return its response."""
     return await _call(ctx, service, {**data, **without_blanks(entity_id=entity)}, entity)
 
 

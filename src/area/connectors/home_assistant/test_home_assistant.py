@@ -211,7 +211,7 @@ async def test_an_older_version_cannot_answer(ctx, vendor):
     vendor.on("GET", "/api/services", [{"domain": "weather", "services": listed}])
     for name, error, said in (
         ("get_forecasts", Permanent, "only returns a response"),
-        ("get_forecast", Retry, "answered 500"),
+        ("get_forecast", Retry, "returned 500"),
     ):
         vendor.on("POST", f"/api/services/weather/{name}", Answer(500, body=b"Server got itself in trouble"))
         with pytest.raises(error, match=said):
@@ -260,7 +260,7 @@ async def test_the_connection_is_tried(ctx, vendor, answer, said):
 
 @pytest.mark.parametrize("server", ["homeassistant.local", "ftp://home.example", "http://"])
 def test_what_is_no_address(server):
-    with pytest.raises(ValueError, match="must be the address"):
+    with pytest.raises(ValueError, match="Enter the address"):
         Login(server=server, token="t0ken")
 
 

@@ -125,7 +125,7 @@ async def test_what_is_not_there_is_not_switched(ctx):
         await do(ctx, "turn_on", entity="light.none")
     called = await do(ctx, "call_service", service="input_boolean.toggle", entity=LAMP)
     assert (called.changed[0], called.answer) == (LAMP, {})
-    with pytest.raises(Permanent, match="answered 400"):
+    with pytest.raises(Permanent, match="returned 400"):
         await do(ctx, "call_service", service="input_boolean.explode", entity=LAMP)
 
 

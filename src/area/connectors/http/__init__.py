@@ -169,7 +169,7 @@ def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:
         if not (form and isinstance(data, dict)):
             if data is None and _MEANT_AS_JSON.match(body) and (not kind or _JSON_TYPE.match(kind)):
                 raise Permanent(
-                    "The body is meant as JSON but isn't valid. Put placeholders for texts in quotes, or set the"
+                    "The body looks like JSON but isn't valid. Put placeholders for texts in quotes, or set the"
                     " content type to text/plain."
                 )
             return body.encode(), kind or ("text/plain; charset=utf-8" if data is None else "application/json")
@@ -219,7 +219,7 @@ class Change(Output):
     value: Any = output("value", "Current value; null if there is none", 19.9, None)
     previous: Any = output("previous", "Previous value; null if there was none", 24.9, None)
     url: Url = output("url", "URL it was read from", "https://api.example.com/status")
-    changed_at: datetime = output("changed_at", "Time the change was noticed", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("changed_at", "Time the change was detected", "2026-11-23T09:00:00Z")
 
 
 @service.poll("Value changed", every=timedelta(minutes=1))

@@ -88,7 +88,7 @@ def _header_table(value: Any) -> Any:
     if len(value) > MOST_HEADERS:
         raise ValueError(
             Sentence(
-                "There are %(number)s headers; at most %(most)s are sent.", number=f"{len(value):,}", most=MOST_HEADERS
+                "There are %(number)s headers; the limit is %(most)s.", number=f"{len(value):,}", most=MOST_HEADERS
             )
         )
     for name in value:

@@ -123,7 +123,7 @@ async def test_bodies(ctx, peer, params, body, content_type):
     ],
 )
 async def test_a_body_that_is_meant_as_json_and_is_none_is_not_sent(ctx, peer, params):
-    with pytest.raises(Permanent, match="meant as JSON"):
+    with pytest.raises(Permanent, match="looks like JSON"):
         await send(ctx, url=peer.url(), **params)
     assert peer.got == []
 
@@ -207,14 +207,14 @@ async def test_headers(ctx, peer, headers):
 @pytest.mark.parametrize(
     ("status", "headers", "error", "said"),
     [
-        (400, {}, Permanent, "answered 400: "),
-        (401, {}, Permanent, "answered 401"),
+        (400, {}, Permanent, "returned 400: "),
+        (401, {}, Permanent, "returned 401"),
         (404, {}, Permanent, "no such order"),
-        (408, {}, Retry, "answered 408"),
-        (425, {}, Retry, "answered 425"),
-        (429, {"Retry-After": "120"}, Retry, "answered 429"),
-        (500, {}, Retry, "answered 500"),
-        (503, {"Retry-After": "7"}, Retry, "answered 503"),
+        (408, {}, Retry, "returned 408"),
+        (425, {}, Retry, "returned 425"),
+        (429, {"Retry-After": "120"}, Retry, "returned 429"),
+        (500, {}, Retry, "returned 500"),
+        (503, {"Retry-After": "7"}, Retry, "returned 503"),
     ],
 )
 async def test_unexpected_statuses(ctx, peer, status, headers, error, said):
@@ -229,7 +229,7 @@ async def test_expected_status(ctx, peer):
     peer.says({}, 404)
     assert (await send(ctx, url=peer.url(), expected_status="200,404")).status == 404
     assert (await send(ctx, url=peer.url(), expected_status=404)).status == 404
-    with pytest.raises(Permanent, match="answered 404"):
+    with pytest.raises(Permanent, match="returned 404"):
         await send(ctx, url=peer.url(), expected_status="200-299")
     peer.says({"why": "because"}, 200)
     with pytest.raises(Permanent, match=r'returned 200; expected 201: ."why": "because"'):

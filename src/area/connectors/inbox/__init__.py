@@ -45,7 +45,10 @@ async def mail(
     title: Annotated[str | None, param("Subject", "{{title}}")],
     body: Annotated[str | None, param("Text", "{{link}}")] = "",
 ) -> Posted:
-    """Send an e-mail to the confirmed address of your AREA account, through this server. It is in your inbox, too."""
+    """Send an e-mail to the confirmed address of your AREA account, through this server.
+
+    It also appears in your inbox.
+    """
     title = _cut(" ".join((title or "").split()), LONGEST_TITLE) or "(no title)"
     return Posted(notice_id=await ctx.platform.mail_notice(title, _cut(body or "", LONGEST_BODY)))
 

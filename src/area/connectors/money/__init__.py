@@ -47,8 +47,8 @@ service = Service(
 )
 
 Code = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-Base = Annotated[Code, param("Currency to price, by its code", "EUR")]
-In = Annotated[Code, param("Currency of the price", "USD")]
+Base = Annotated[Code, param("Code of the currency to convert from", "EUR")]
+In = Annotated[Code, param("Code of the currency to convert to", "USD")]
 Source = Annotated[
     Literal["blended", "ecb"],
     param("Blended rates of many central banks, or those of the European Central Bank", "ecb"),
@@ -56,7 +56,7 @@ Source = Annotated[
 CoinId = StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
 Coin = Annotated[str, CoinId, param("CoinGecko API ID of the coin", "bitcoin")]
 Priced = StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,5}$")
-Currency = Annotated[str, Priced, param("Currency of the price", "usd")]
+Currency = Annotated[str, Priced, param("Code of the currency to convert to", "usd")]
 Direction = Annotated[Literal["above", "below"], param("Rises above or drops below", "above")]
 Threshold = Annotated[float, param("Threshold", 1.2, gt=0)]
 Percent = Annotated[float, param("Change in percent, up or down", 5, gt=0, le=1000)]
@@ -70,10 +70,10 @@ Zone = Annotated[ZoneName, param("Time zone", "Europe/Paris")]
 
 class Quote(Output):
     base: str = output("base", "Currency code or coin", "EUR")
-    quote: str = output("quote", "Currency of the price", "USD")
+    quote: str = output("quote", "Code of the currency to convert to", "USD")
     rate: float = output("rate", "Price of one unit", 1.1683)
-    before: float | None = output("before", "Rate it is compared with", 1.1541)
-    change_percent: float | None = output("change_percent", "Change since then, in percent", 1.2304)
+    before: float | None = output("before", "Rate compared with", 1.1541)
+    change_percent: float | None = output("change_percent", "Change from that rate, in percent", 1.2304)
     as_of: datetime = output(
         "as_of", "Time of the rate; midnight UTC of its day for reference rates", "2026-11-23T00:00:00Z"
     )

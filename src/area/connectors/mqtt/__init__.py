@@ -97,7 +97,7 @@ class Message(Output):
     qos: int = output("qos", "Quality of service", 1)
     retain: bool = output("retain", "Whether it was a retained message", False)
     content_type: str = output("content_type", "Content type of the payload (MQTT 5)", "application/json", "")
-    response_topic: str = output("response_topic", "Topic that wants an answer (MQTT 5)", "home/kitchen/answers", "")
+    response_topic: str = output("response_topic", "Topic for the response (MQTT 5)", "home/kitchen/answers", "")
     user_properties: dict[str, str] = output("user_properties", "User properties (MQTT 5)", {"source": "kitchen"}, {})
 
 
@@ -112,7 +112,7 @@ LEVELS = Shape(place=segments("/", "a topic"))  # MQTT 5, §4.7.1.1
 Topic = Annotated[str, AfterValidator(_topic_name), param("Topic", "home/kitchen/light/set", shape=LEVELS)]
 Answers = Annotated[
     str, AfterValidator(lambda text: text and _topic_name(text)),
-    param("Topic for answers (MQTT 5)", "home/kitchen/answers", shape=LEVELS),
+    param("Topic for responses (MQTT 5)", "home/kitchen/answers", shape=LEVELS),
 ]  # fmt: skip
 ContentType = Annotated[str, param("Content type of the payload (MQTT 5)", "application/json")]
 Payload = str | dict[str, Any] | list[Any] | bool | int | float | None

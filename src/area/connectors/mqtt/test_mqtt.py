@@ -498,7 +498,7 @@ async def test_addresses_that_are_wrong(peer, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for security in ("none", "tls"):
             broken = broker(peer, port=silent.getsockname()[1], security=security)
-            assert "did not answer within 0.2 seconds" in await said(broken)
+            assert "did not respond within 0.2 seconds" in await said(broken)
 
 
 async def test_a_peer_that_speaks_something_else(peer):

@@ -50,7 +50,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     """
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.status == 429 and reset.isdecimal() and "retry-after" not in response.headers:
-        return Retry("Reddit takes no more requests just now.", timedelta(seconds=int(reset) + 1), parks=True)
+        return Retry("Rate-limited by Reddit.", timedelta(seconds=int(reset) + 1), parks=True)
     for code, message, *_ in lookup("json.errors", body, ()) if response.status < 400 else ():
         if wait := WAIT.search(message) if code == "RATELIMIT" else None:
             return Retry(Sentence("Reddit: %(said)s", said=message), timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))

@@ -112,7 +112,7 @@ class Message(Output):
     chat: str = composed("{chat.id}", "Chat ID", "-1001234567890")
     chat_name: str = output("chat_name", "Title of the group or channel, or name of the person", "Home")
     private: bool = output("private", "Whether it is a private chat with the bot", False)
-    message_id: int = output("message_id", "What names the message in its chat", 42)
+    message_id: int = output("message_id", "Identifies the message in its chat", 42)
     sender: str = output("sender", "Author", "Ada Lovelace")
     sender_id: str = composed("{who.id}", "Author's ID", "123456789")
     sender_username: str = output("who.username", "Username, without @", "ada", "")
@@ -126,7 +126,7 @@ class Members(Output):
 
 class Sent(Output):
     chat: str = composed("{chat.id}", "Chat ID", "-1001234567890")
-    message_id: int = output("message_id", "What names the message in its chat", 43)
+    message_id: int = output("message_id", "Identifies the message in its chat", 43)
 
 
 @service.listen("New message")

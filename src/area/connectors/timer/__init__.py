@@ -248,7 +248,7 @@ def monthly_timer(params: Monthly, after: datetime) -> datetime | None:
 
 @service.timer("At an interval")
 def interval_timer(params: Interval, after: datetime) -> datetime | None:
-    """Runs every so often, counted from `starting` or, if empty, from Monday, 1 January 2024, 00:00."""
+    """Runs at a regular interval, counted from `starting` or, if empty, from Monday, 1 January 2024, 00:00."""
     step = timedelta(seconds=_seconds(params.interval))
     anchor = _instant(params.starting or ANCHOR, params.zone)
     if params.starting and after < anchor:

@@ -403,10 +403,10 @@ def test_days_in_the_languages_of_the_pages(typed: str | list[str], kept: str) -
 @pytest.mark.parametrize(
     ("model", "given_", "says"),
     [
-        (Daily, {"time": "25:00"}, "use 00:00 to 23:59"),
+        (Daily, {"time": "25:00"}, "Use 00:00 to 23:59"),
         (Daily, {"time": "9"}, "hours and minutes"),
         (Daily, {"time": "09:00", "timezone": "Paris"}, "Use a name such as Europe/Paris"),
-        (Weekly, {"time": "09:00", "days": "mo"}, "no day of the week"),
+        (Weekly, {"time": "09:00", "days": "mo"}, "not a day of the week"),
         (Weekly, {"time": "09:00", "days": ""}, "at least one day"),
         (Monthly, {"time": "09:00", "days": "0"}, "numbers from 1 to 31, or last"),
         (Monthly, {"time": "09:00", "days": "1-5"}, "numbers from 1 to 31, or last"),

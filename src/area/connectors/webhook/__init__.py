@@ -81,7 +81,9 @@ class Incoming(Form):
     ] = None
     signature: Annotated[
         Signature,
-        param("How the sender signs requests; with none, knowing the URL is enough", "hmac_sha256", labels=LABELS),
+        param(
+            "How the sender signs requests; with none, anyone who knows the URL can send", "hmac_sha256", labels=LABELS
+        ),
     ] = "none"
     secret: Annotated[
         SecretStr | None,
@@ -95,7 +97,9 @@ class Incoming(Form):
         str | None,
         AfterValidator(_header_name),
         param(
-            "Header with the signature or token, if it isn't the scheme's own", "X-Hub-Signature-256", max_length=100
+            "Header with the signature or token, if different from the scheme's default",
+            "X-Hub-Signature-256",
+            max_length=100,
         ),
     ] = None
     signed: Annotated[
@@ -216,8 +220,8 @@ def _responded(_request: Request, params: BaseModel) -> Reply | None:
 async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:
     """Triggers for each request to the AREA's webhook URL, of any method but HEAD and OPTIONS.
 
-    Requests with the same delivery ID (an `Idempotency-Key`, or what the sender has instead) run once. Requests by
-    which a sender only tries the URL run nothing and get the expected reply.
+    Requests with the same delivery ID (an `Idempotency-Key` or the sender's equivalent) run once. Requests that a
+    sender uses to verify the URL get the expected response and run nothing.
     """
     if params.signature in CERTIFIED and not await is_event(ctx, params.signature, request, params.key):
         return

@@ -26,14 +26,14 @@ Signature = Literal[
     "discord", "telnyx", "sendgrid", "sns", "paypal", "public_key",
 ]  # fmt: skip
 LABELS: dict[Signature, str] = {
-    "none": "None: whoever knows the URL may send",
+    "none": "None: anyone who knows the URL can send",
     "hmac_sha256": "HMAC-SHA256 of the body (GitHub, Shopify, Typeform …)",
     "hmac_sha1": "HMAC-SHA1 of the body (Intercom, Webex …)",
     "hmac_sha512": "HMAC-SHA512 of the body (Paystack …)",
     "standard_webhooks": "Standard Webhooks or Svix (Clerk, Resend …)",
     "token": "Token in a header (GitLab, Telegram …)",
     "bearer": "Bearer token (Grafana, Alertmanager …)",
-    "basic": "User name and password (Jira, Zabbix …)",
+    "basic": "Username and password (Jira, Zabbix …)",
     "stripe": "Stripe, Calendly",
     "slack": "Slack",
     "zoom": "Zoom",

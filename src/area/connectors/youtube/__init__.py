@@ -39,7 +39,7 @@ SNIPPET = {"part": "snippet"}
 service = google.service(
     "youtube",
     "YouTube",
-    "React to new, liked and found videos, playlists, subscribers and comments; rate, comment and subscribe.",
+    "React to new and liked videos, searches, playlists, subscribers and comments; rate, comment and subscribe.",
     docs="https://developers.google.com/youtube/v3/docs",
     base_url="https://youtube.googleapis.com/youtube/v3",
     pages=replace(google.PAGES, query={"maxResults": "50"}, most=20),

@@ -213,12 +213,12 @@ class Executor:
         called = running.clock is not None
         match running.ended:
             case "overdue" if isinstance(area, Runnable):
-                text = Sentence("No answer within %(number)s seconds.", number=f"{ATTEMPT_LIMIT:.0f}")
+                text = Sentence("No response within %(number)s seconds.", number=f"{ATTEMPT_LIMIT:.0f}")
                 return await retry_later(self._means, running, area, Retry(text, unsure=True))
             case "crowded":
                 return crowded(member, area)
             case "cancelled":
-                text = Sentence("Cancelled while running; its action may have been done.")
+                text = Sentence("Cancelled while running. Its action may already have been carried out.")
                 return over(member, area, "cancelled", moment, error=text)
         if isinstance(area, Runnable) and not area.repeatable and called:
             return over(member, area, "failed", moment, error=UNKNOWN)

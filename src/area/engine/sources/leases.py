@@ -328,7 +328,7 @@ class Leases:
                 source, Ref(source.user_id, source.action.service.slug, source.connection), error
             )
         known = isinstance(error, ConnectorError | TimeoutError)
-        text = str(error) or Sentence("No answer within %(number)s s.", number=f"{LOOK_LIMIT:.0f}")
+        text = str(error) or Sentence("No response within %(number)s s.", number=f"{LOOK_LIMIT:.0f}")
         if not known:
             log.error("source.bug", source=source.id, action=source.action.key, exc_info=error)
             text = Sentence(
@@ -390,7 +390,7 @@ class Leases:
                 raise Retry(Sentence("Connect %(name)s first.", name=service.name), EXPIRED_RECHECK)
             if connection.status != "works":
                 raise AuthExpired(
-                    Sentence("Reconnect %(name)s. Events from the meantime are caught up.", name=service.name)
+                    Sentence("Reconnect %(name)s. AREA then catches up on missed events.", name=service.name)
                 )
         tokens = self.cache.tokens
         return access.context(self.state, tokens, service, ref, credential, memory=source.state, source=source.id)

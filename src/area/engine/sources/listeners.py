@@ -46,7 +46,7 @@ async def listen(leases: Leases, source: Watched) -> None:
             async for event in events:
                 await _room(leases, source)
                 await _hear(leases, source, event)
-        raise Retry(Sentence("The listener ended; it is started again."))
+        raise Retry(Sentence("The listener stopped and will be restarted."))
     except Superseded:
         log.info("source.superseded", source=source.id)
     except DatabaseAwayError as error:

@@ -26,8 +26,8 @@ Test = Callable[[Data, Budget], bool]
 Operand = Callable[[Data], Any]
 
 TOO_MUCH = Sentence(
-    "The condition takes too much work for this event. Compare shorter texts and lists, or use fewer comparisons and"
-    " simpler patterns."
+    "The condition needs too much processing for this event. Compare shorter texts and lists, or use fewer"
+    " comparisons and simpler patterns."
 )
 
 

@@ -118,7 +118,7 @@ def parse(text: str) -> Condition:
     """Compile a condition. Raises `ConditionError`."""
     if len(text) > MAX_CONDITION:
         message = Sentence(
-            "the condition is too long: %(size)s characters, %(most)s are allowed.",
+            "the condition is too long: it has %(size)s characters, and the limit is %(most)s.",
             size=Number(len(text)),
             most=Number(MAX_CONDITION),
         )

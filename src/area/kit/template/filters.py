@@ -109,7 +109,7 @@ def _replace(old: Argument, new: Argument) -> Filter:
 
 
 def _join(separator: Argument = ", ") -> Filter:
-    between = argument_text(separator, Sentence("what stands between"))
+    between = argument_text(separator, Sentence("the separator"))
 
     def join(value: Any, budget: Budget) -> str:
         if not isinstance(value, list | tuple):

@@ -149,7 +149,7 @@ def read_string(text: str, position: int, error: type[PlacedError], *, raw: bool
         escaped = inside[backslash + 1]
         if escaped not in _ESCAPES:
             raise error(
-                Sentence("\\%(escaped)s means nothing; there are \\n, \\t, \\\", \\' and \\\\.", escaped=escaped),
+                Sentence("\\%(escaped)s is not an escape; use \\n, \\t, \\\", \\' or \\\\.", escaped=escaped),
                 text,
                 position + 1 + backslash,
             )

@@ -34,7 +34,7 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
     if len(text) > MAX_TEMPLATE:
         raise TemplateError(
             Sentence(
-                "the text is too long: %(size)s characters, %(most)s are allowed.",
+                "the text is too long: it has %(size)s characters, and the limit is %(most)s.",
                 size=Number(len(text)),
                 most=Number(MAX_TEMPLATE),
             ),
@@ -162,7 +162,7 @@ def _value(part: Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
             if isinstance(value, str) and len(value) > MAX_TEXT and value is not before:
                 raise Unfit(
                     Sentence(
-                        "the text has %(size)s characters, %(most)s are allowed.",
+                        "the text has %(size)s characters; the limit is %(most)s.",
                         size=Number(len(value)),
                         most=Number(MAX_TEXT),
                     )
@@ -212,8 +212,8 @@ def _too_large(part: Placeholder) -> RenderError:
 def _too_much(part: Placeholder) -> RenderError:
     return RenderError(
         Sentence(
-            "%(part)s can't be filled in: it takes too much work. Shorten the value first, for example with"
-            " | truncate:1000, or use fewer filters.",
+            "%(part)s can't be filled in: it needs too much processing. Shorten the value first, for example with |"
+            " truncate:1000, or use fewer filters.",
             part=_short(part),
         )
     )

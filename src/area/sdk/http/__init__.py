@@ -1,4 +1,4 @@
-"""The client that connectors call the world with: guarded, bounded, and mapping answers to the three errors."""
+"""The HTTP client for connectors: guarded, bounded, and mapping responses to the three errors."""
 
 from area.kit.http import Response
 from area.sdk.http.access import Access, Authority, Fixed

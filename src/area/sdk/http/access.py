@@ -1,4 +1,4 @@
-"""What authorizes a request: headers, query parameters, and the authority that hands them out."""
+"""What authorizes a request: headers, query parameters, and the authority that issues them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ class Access:
     """What authorizes a request: headers or query parameters, and the base URL of the user's own server, if there is
     one.
 
-    `secrets`, and the values of headers and parameters, are removed from every message. An access that is `bound` is
-    only for its `base_url`: a request elsewhere is refused instead of being sent without it.
+    `secrets`, and the values of headers and parameters, are removed from every message. A `bound` access is only for
+    its `base_url`: a request elsewhere is refused instead of being sent without it.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -47,17 +47,15 @@ class Authority(Protocol):
     bound: bool
 
     async def access(self) -> Access:
-        """The access to use. Raises `AuthExpired` when there is none that could work, `Retry` when there is none right
-        now.
-        """
+        """The access to use. Raises `AuthExpired` if none could work, `Retry` if none is available right now."""
         ...
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
-        """Another access after one was refused with `status`; None when there is no other. Raises as `access`."""
+        """A new access after one was rejected with `status`; None if there is none. Raises like `access`."""
         ...
 
     def refuses(self, response: Response) -> bool:
-        """Whether this response says that the access is not valid (any more)."""
+        """Whether this response means that the access is invalid or has expired."""
         ...
 
 

@@ -1,7 +1,6 @@
-"""The client's requests: guarded, bounded, and mapping answers to the three errors.
+"""The client's requests: guarded, bounded, and mapping responses to the three errors.
 
-Long because it is one class: every way to ask a vendor shares the same checks of where a request goes and what an
-answer means.
+Long because it is one class: every kind of request shares the same checks of where it goes and what the response means.
 """
 
 import hashlib
@@ -41,18 +40,18 @@ class Http:
     """Requests on behalf of one connection. Its `authority` authorizes requests to the service's own hosts, and to no
     others.
 
-    Those are the host of `base_url` (or of the user's own server) and `hosts`: names, reached by https, or whole
+    These are the host of `base_url` (or of the user's own server) and `hosts`: names, reached by https, or whole
     origins; `*.example.com` matches every subdomain. A redirect to another host carries no authorization.
 
-    `app` authorizes requests that AREA makes for itself, by `http.app`.
+    `app` authorizes requests that AREA makes for itself, through `http.app`.
 
-    `name` is the vendor's name, `pages` how it paginates, `refusal` what its responses mean beyond their status,
-    `retry` which refusals are temporary (as for `call`), `headers` what to send with every request, `limited` the codes
-    of GraphQL errors that mean too many requests.
+    `name` is the vendor's name, `pages` how it paginates, `refusal` interprets its responses beyond their status,
+    `retry` lists temporary failures (as for `call`), `headers` are sent with every request, and `limited` lists the
+    codes of GraphQL errors that mean too many requests.
 
-    Every method raises `Retry` when the server can't be reached, is too slow or answers 408, 425, 429 or 5xx (with
-    its `Retry-After`), or a 403 that means a rate limit; `AuthExpired` on 401 when there is a connection; and
-    `Permanent` on any other status from 400.
+    Every method raises `Retry` if the server can't be reached, is too slow or returns 408, 425, 429 or 5xx (with its
+    `Retry-After`), or a 403 that means a rate limit; `AuthExpired` on 401 if there is a connection; and `Permanent` on
+    any other status from 400.
     """
 
     def __init__(
@@ -90,24 +89,20 @@ class Http:
         self._more: tuple[Callable[[str], bool], Callable[[], Mapping[str, str]]] | None = None
 
     def sending_to(self, which: Callable[[str], bool], headers: Callable[[], Mapping[str, str]]) -> "Http":
-        """The same client, which sends what `headers` returns, too, with requests to the addresses that `which`
-        accepts.
-        """
+        """The same client, which also sends what `headers` returns with requests to the URLs that `which` accepts."""
         other = copy(self)
         other._more = which, headers  # noqa: SLF001 - it is one of us
         return other
 
     @property
     def app(self) -> "Http":
-        """The same vendor, addressed as AREA's own registration there rather than as a user.
+        """The same vendor, called with AREA's own registration rather than as a user.
 
         A 401 says nothing about the user's connection, so it is `Permanent` here. Raises `Permanent` for a service that
         isn't connected with OAuth2.
         """
         if self._app is None:
-            raise Permanent(
-                Sentence("AREA has no registration of its own at %(name)s.", name=self._name or "this service")
-            )
+            raise Permanent(Sentence("This server isn't registered with %(name)s.", name=self._name or "this service"))
         other = copy(self)
         other._authority, other.connected = self._app, False  # noqa: SLF001 - it is one of us
         return other
@@ -140,7 +135,7 @@ class Http:
         """Send a request and return the response, whatever its status. Pass at most one of `json`, `data` (form) and
         `body`.
 
-        Raises `Retry` when no response came, `Permanent` when the response is longer than `max_bytes` or the address is
+        Raises `Retry` if there is no response, and `Permanent` if the response is longer than `max_bytes` or the URL is
         malformed or not allowed.
         """
         if json is not None:
@@ -165,9 +160,7 @@ class Http:
         return response
 
     def _target(self, url: str) -> str:
-        """The whole address. Raises `Permanent` for a path of the service that leads up: a value has become a part of
-        it.
-        """
+        """The full URL. Raises `Permanent` for a path that leads up in the service: a value has become a segment."""
         if not url.startswith("/"):
             return url
         if _UP.search(url.partition("?")[0]):
@@ -185,12 +178,15 @@ class Http:
         response = await self._send(method, target, sent, {**options, "params": params, "follow": False})
         if options["follow"] and 300 <= response.status < 400 and "location" in response.headers:
             raise Permanent(
-                Sentence("%(host)s redirects, which is not followed with a key in the address.", host=response.host)
+                Sentence(
+                    "%(host)s redirected. AREA doesn't follow redirects when the URL contains a key.",
+                    host=response.host,
+                )
             )
         return replace(response, url=target)
 
     def _let_in(self, access: Access, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers, replaced by those of the access where both have one."""
+        """The headers; the access's own take precedence."""
         self._masks = access.without_secrets
         names = {name.lower() for name in access.headers}
         return {name: value for name, value in headers.items() if name.lower() not in names} | dict(access.headers)
@@ -203,7 +199,7 @@ class Http:
 
     @contextmanager
     def _failing(self, method: str) -> Iterator[None]:
-        """Turn what the client raises into two of the three errors."""
+        """Map the client's exceptions to two of the three errors."""
         try:
             yield
         except Blocked as error:
@@ -216,13 +212,13 @@ class Http:
             raise Retry(str(error), unsure=not error.unsent and method.upper() not in IDEMPOTENT) from error
 
     def _refuse_elsewhere(self, target: str) -> None:
-        """Raises `Permanent` for a request elsewhere when the connection is bound to one address."""
+        """Raises `Permanent` for a request elsewhere if the connection is bound to one origin."""
         if self._authority is not None and self._authority.bound and not self._is_ours(target):
             place = _origin(target) or "another address"
             raise Permanent(
                 Sentence(
-                    "The credential is for %(base_url)s, and this goes to %(place)s. Choose another credential,"
-                    " or none.",
+                    "The credential is for %(base_url)s, but the request goes to %(place)s. Choose another"
+                    " credential, or none.",
                     base_url=self._base_url,
                     place=place,
                 )
@@ -233,7 +229,7 @@ class Http:
         return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {}), **more}
 
     def _is_ours(self, address: str) -> bool:
-        """Whether the address is at one of the service's own hosts, by the parser that also sends it."""
+        """Whether the URL is on one of the service's own hosts, according to the parser that also sends it."""
         place = _origin(address)
         return place in self._origins or (place.startswith("https://") and place.endswith(self._domains))
 
@@ -246,9 +242,9 @@ class Http:
         gone: Collection[int | str] = (),
         **options: Any,
     ) -> Response:
-        """Like `request`, but turns a status from 400 into one of the three errors; those in `retry` become `Retry`.
+        """Like `request`, but maps statuses from 400 to one of the three errors; those in `retry` become `Retry`.
 
-        Those in `gone` raise `Gone`, for callers that can do without. Both may also hold words to look for in 4xx
+        Those in `gone` raise `Gone`, for callers that can handle it. Both may also list words to look for in 4xx
         responses.
         """
         response = await self.request(method, url, **options)
@@ -256,7 +252,7 @@ class Http:
             raise Gone(
                 self._masks(
                     Sentence(
-                        "%(host)s answered %(status)s: %(said)s",
+                        "%(host)s returned %(status)s: %(said)s",
                         host=response.host,
                         status=response.status,
                         said=response.excerpt(),
@@ -276,7 +272,7 @@ class Http:
     @overload
     async def get(self, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed: ...
     async def get(self, url: str, kind: Any = Any, *, at: str = "", **options: Any) -> Any:
-        """GET and parse JSON: as a `kind`, if given, of what is `at` a path (as for `output`) in the response."""
+        """GET and parse JSON: as a `kind`, if given, from the path `at` (as for `output`) in the response."""
         return self._parsed(await self.call("GET", url, **options), kind, at)
 
     @overload
@@ -284,12 +280,12 @@ class Http:
     @overload
     async def post(self, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed: ...
     async def post(self, url: str, kind: Any = Any, *, at: str = "", **options: Any) -> Any:
-        """POST and parse JSON, as `get`. Without a `kind`, None when the response has no body."""
+        """POST and parse JSON, like `get`. Without a `kind`, None if the response has no body."""
         response = await self.call("POST", url, **options)
         return self._parsed(response, kind, at) if response.body or kind is not Any else None
 
     async def ask(self, method: str, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed:
-        """Send a request and parse JSON, as `get`."""
+        """Send a request and parse JSON, like `get`."""
         parsed: Parsed = self._parsed(await self.call(method, url, **options), kind, at)
         return parsed
 
@@ -335,11 +331,11 @@ class Http:
         where: Where | None = None,
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """Request a list page by page and yield each row as a `kind`, if `where` is true of it: all rows, or at most
+        """Request a list page by page and yield each row as a `kind` if `where` is true of it: all rows, or at most
         `most`.
 
-        `pages` replaces the service's own, `at` its `rows`. `options` are those of `call`, and `method`. Raises as
-        `call`, and `Permanent` when the response holds no list.
+        `pages` replaces the service's own, and `at` its `rows`. `options` are those of `call`, and `method`. Raises
+        like `call`, and `Permanent` if the response contains no list.
         """
         path = (pages or self._pages).rows if at is None else at
         vendor, count = self._name or url, 0
@@ -362,7 +358,7 @@ class Http:
         method: str = "GET",
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """The pages of such a list, each as a `kind`, for vendors that say more in them than their rows."""
+        """The pages of such a list, each as a `kind`, for vendors whose pages contain more than rows."""
         how = pages or self._pages
         body = options.pop("json", None)
         options["params"] = {**how.query, **(options.get("params") or {})}
@@ -391,11 +387,11 @@ class Http:
         silence: float = 120,
         longest: int = 1_000_000,
     ) -> AsyncGenerator[str, None]:
-        """GET a response that may never end, such as server-sent events, and yield its lines as they come, without line
-        ends.
+        """GET a response that may never end, such as server-sent events, and yield its lines as they arrive, without
+        line ends.
 
-        Raises as `call`, `Retry` when nothing comes for `silence` seconds or the connection breaks, and `Permanent` for
-        a line of more than `longest` bytes and for any status but 200: redirects are not followed. Returns when the
+        Raises like `call`, `Retry` if nothing arrives for `silence` seconds or the connection breaks, and `Permanent`
+        for a line of more than `longest` bytes and for any status but 200: redirects are not followed. Returns when the
         other side ends the response.
         """
         target = self._target(url)
@@ -420,7 +416,7 @@ class Http:
                     if head.status != 200:
                         raise Permanent(
                             Sentence(
-                                "%(host)s answered %(status)s, which is no stream.", host=head.host, status=head.status
+                                "%(host)s returned %(status)s instead of a stream.", host=head.host, status=head.status
                             )
                         )
                     async for line in lines:
@@ -445,7 +441,7 @@ class Http:
         path: str = "/graphql",
         **options: Any,
     ) -> Any:
-        """The `data` of a GraphQL response, or what is `at` a path in it, as a `kind`. `options` are those of
+        """The `data` of a GraphQL response, or the value at the path `at` in it, as a `kind`. `options` are those of
         `request`.
 
         An error, whatever the status, raises `Permanent` with its message, or `Retry` for the whole connection if its
@@ -462,7 +458,11 @@ class Http:
             more = first.get("extensions")
             codes = {more.get("code"), more.get("type")} if isinstance(more, dict) else set()
             message = self._masks(
-                Sentence("%(host)s answered: %(said)s", host=response.host, said=str(first.get("message"))[:MAX_SAID])
+                Sentence(
+                    "%(host)s returned an error: %(said)s",
+                    host=response.host,
+                    said=str(first.get("message"))[:MAX_SAID],
+                )
             )
             if codes & self._limited:
                 raise Retry(message, response.retry_after(), parks=self.connected)
@@ -481,10 +481,10 @@ class Http:
         most: int = 5,
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """The nodes of a GraphQL connection `at` a path, each as a `kind`. At most `most` pages are read.
+        """The nodes of the GraphQL connection at the path `at`, each as a `kind`. Reads at most `most` pages.
 
         The query takes `$after` and selects `pageInfo { hasNextPage endCursor }`
-        (https://relay.dev/graphql/connections.htm). Raises as `graphql`.
+        (https://relay.dev/graphql/connections.htm). Raises like `graphql`.
         """
         values = ({"after": None} if "$after" in query else {}) | dict(variables or {})
         for _ in range(most):
@@ -496,9 +496,9 @@ class Http:
                 return
 
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:
-        """GET with the ETag and Last-Modified in `state`; None when nothing changed (RFC 9110 §13).
+        """GET with the ETag and Last-Modified in `state`; None if nothing changed (RFC 9110 §13).
 
-        Stores in `state` what the response says, and the hash of its body for servers that send neither header.
+        Stores the response's validators in `state`, and the hash of its body for servers that send neither header.
         """
         headers = dict(options.pop("headers", None) or {})
         if state.get("url") == url:
@@ -521,13 +521,11 @@ class Http:
         return None if same else response
 
     def check(self, response: Response, retry: Collection[int | str] = ()) -> None:
-        """Raise the error that the status stands for (`Retry` for those in `retry`, too). Does nothing below 400."""
+        """Raise the error for the status (`Retry` for those in `retry`, too). Does nothing below 400."""
         status = response.status
         ours = self.connected and (not (self._origins or self._domains) or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
-            raise AuthExpired(
-                Sentence("%(host)s no longer takes the connection's access. Connect it again.", host=response.host)
-            )
+            raise AuthExpired(Sentence("%(host)s no longer accepts this connection. Reconnect it.", host=response.host))
         if (
             self._refusal is not None
             and self._is_ours(response.url)
@@ -539,10 +537,10 @@ class Http:
             return
         if response.body:
             sentence = Sentence(
-                "%(host)s answered %(status)s: %(said)s", host=response.host, status=status, said=response.excerpt()
+                "%(host)s returned %(status)s: %(said)s", host=response.host, status=status, said=response.excerpt()
             )
         else:
-            sentence = Sentence("%(host)s answered %(status)s.", host=response.host, status=status)
+            sentence = Sentence("%(host)s returned %(status)s.", host=response.host, status=status)
         sentence = Sentence(self._masks(sentence))
         if status == 401 and ours:
             raise Unauthorized(sentence)
@@ -558,13 +556,13 @@ class Http:
 
 
 def _is_one(response: Response, of: Collection[int | str]) -> bool:
-    """Whether the status is one of them, or a 4xx response holds one of their words."""
+    """Whether the status is listed, or a 4xx response contains one of the listed words."""
     words = [word for word in of if isinstance(word, str)] if 400 <= response.status < 500 else []
     return response.status in of or any(word in response.text for word in words)
 
 
 def _quota(response: Response) -> timedelta | None:
-    """How long to wait when a 403 means a rate limit, as at GitHub and Google; None when it doesn't.
+    """How long to wait if a 403 means a rate limit, as at GitHub and Google; None if it doesn't.
 
     https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
     """
@@ -578,7 +576,7 @@ def _quota(response: Response) -> timedelta | None:
 
 
 def _origin(address: str) -> str:
-    """The origin of `address`, or "" when it can't be sent: the client says so when it is sent."""
+    """The origin of `address`, or "" if it can't be sent; the client raises the error when it sends it."""
     try:
         return origin(address) if address else ""
     except RequestFailed:

@@ -16,9 +16,9 @@ class Pages:
 
     `next` is the path to the next page's URL or cursor, or a function that finds it in the response. A cursor is sent
     as `cursor`: in the query, or in the body of a request that has one; an object is sent in the query, member by
-    member. `header` names a response header that holds the cursor instead. Without either, the header `Link` (RFC 8288)
-    leads on. `more` is the path to whether there is a next page, for vendors that always return a cursor. `query` goes
-    with each request. At most `most` pages are read.
+    member. `header` names a response header with the cursor instead. Without either, the `Link` header (RFC 8288)
+    points to the next page. `more` is the path to whether there is a next page, for vendors that always return a
+    cursor. `query` is sent with each request. Reads at most `most` pages.
     """
 
     rows: str = ""

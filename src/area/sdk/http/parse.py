@@ -1,4 +1,4 @@
-"""Reading vendors' responses, and writing addresses and bodies."""
+"""Read vendors' responses, and build URLs and bodies."""
 
 from functools import cache
 from typing import Any, TypeVar, overload
@@ -14,7 +14,7 @@ Parsed = TypeVar("Parsed")
 
 
 def object_of(response: Response) -> dict[str, Any]:
-    """The response's JSON object; empty if it has none, since then the status is all there is to know."""
+    """The response's JSON object; empty if it has none, since then only the status counts."""
     try:
         body = response.json()
     except RequestFailed:
@@ -23,7 +23,7 @@ def object_of(response: Response) -> dict[str, Any]:
 
 
 def json_of(response: Response) -> Any:
-    """The response's JSON. Raises `Permanent` if it isn't JSON."""
+    """The response's JSON. Raises `Permanent` if it isn't valid JSON."""
     try:
         return response.json()
     except RequestFailed as error:
@@ -31,12 +31,12 @@ def json_of(response: Response) -> Any:
 
 
 def quoted(template: str, *values: str) -> str:
-    """Fill the braces of an address with values that may hold any character: `quoted("/teams/{}/channels", team)`."""
+    """Fill the braces of a path with values that may contain any character: `quoted("/teams/{}/channels", team)`."""
     return template.format(*(quote(value, safe="") for value in values))
 
 
 def without_blanks(**values: Any) -> dict[str, Any]:
-    """The values that are neither None nor empty, for a body or a query. False and 0 stay."""
+    """The values that are neither None nor empty, for a body or a query. False and 0 are kept."""
     return {name: value for name, value in values.items() if value is not None and value not in ("", [], {})}
 
 
@@ -49,10 +49,10 @@ def parse(kind: Any, values: Any, vendor: str) -> Any: ...
 
 
 def parse(kind: Any, values: Any, vendor: str) -> Any:
-    """Read a response of `vendor` (a `Response`, JSON bytes, or parsed JSON) as a model, or another type such as
+    """Parse a response of `vendor` (a `Response`, JSON bytes, or parsed JSON) as a model, or another type such as
     `list[Model]`.
 
-    Raises `Permanent`, naming the field, when it isn't what the vendor documents.
+    Raises `Permanent`, naming the field, if it doesn't match.
     """
     values = values.body if isinstance(values, Response) else values
     adapter = _adapter(kind)

@@ -18,7 +18,7 @@ _NOT_PARAMETERS = {"accept", "content-type", "authorization"}  # https://spec.op
 
 
 class Broken(Exception):
-    """A request the vendor would refuse with `status`. `ours`: a mistake in the test or the code, whatever the vendor's
+    """A request the vendor would reject with `status`. `ours`: a mistake in the test or the code, whatever the vendor's
     state.
     """
 
@@ -41,7 +41,7 @@ def check(description: Description, operation: Operation, asked: "Asked", access
 
 
 def check_access(operation: Operation, asked: "Asked", access: Access | None) -> set[tuple[str, str]]:
-    """The places that held a credential. Raises `Broken` with 401 if one is missing or wrong."""
+    """The places that contained a credential. Raises `Broken` with 401 if one is missing or wrong."""
     expected = {("header", name.lower()): value for name, value in (access.headers if access else {}).items()}
     expected |= {("query", name): value for name, value in (access.params if access else {}).items()}
     security = [set[tuple[str, str]]()] if operation.security is None else operation.security

@@ -1,4 +1,4 @@
-"""A loopback server that plays a vendor and refuses what the vendor's description doesn't allow."""
+"""A loopback server that plays a vendor and rejects what the vendor's description doesn't allow."""
 
 import contextlib
 import inspect
@@ -38,9 +38,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer. `status` defaults to the first described success.
+    """The response to return. `status` defaults to the first described success.
 
-    `unchecked` says why the answer doesn't have to match the description.
+    `unchecked` says why the response doesn't have to match the description.
     """
 
     status: int = 0
@@ -57,9 +57,9 @@ READS = {"GET", "HEAD"}
 class Double:
     """Play the vendor of `description` at its URLs `at`, where `*` matches part of a host or path.
 
-    Use it with `async with`; at the end it raises `AssertionError` if a request or answer broke the description.
-    Without a description every request needs an answer by `on`. `token` is the expected bearer token, `access` the
-    expected headers or parameters; without both, `connector` takes what its service sends.
+    Use it with `async with`; at the end it raises `AssertionError` if a request or response violated the description.
+    Without a description every request needs a response declared by `on`. `token` is the expected bearer token,
+    `access` the expected headers or parameters; without both, `connector` uses what its service sends.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Double:
         return (self.description.server,)
 
     def on(self, method: str, route: str, answer: Any) -> None:
-        """Answer requests to a path template with JSON, an `Answer`, or the result of a (coroutine) function of
+        """Respond to requests to a path template with JSON, an `Answer`, or the result of a (coroutine) function of
         `Asked`.
 
         The latest for a route applies. Raises `AssertionError` if the description has no such route.
@@ -123,13 +123,13 @@ class Double:
             self._repeat = None
 
     def fails(self, status: int, body: Any = None, **headers: str) -> None:
-        """Answer everything like this until `works`; `Retry_After="7"` sets a header."""
+        """Respond to everything like this until `works`; `Retry_After="7"` sets a header."""
         raw = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._failing = Answer(status, body=raw, headers=named)
 
     def works(self) -> None:
-        """Answer as before `fails`."""
+        """Respond as before `fails`."""
         self._failing = None
 
     def example(self, method: str, route: str, status: int = 0) -> Any:
@@ -168,7 +168,7 @@ class Double:
             raise AssertionError(self.told())
 
     def told(self) -> str:
-        """What was broken, one problem per line."""
+        """The violations, one per line."""
         name = self.description.name if self.description else "the double"
         return "\n".join([f"Not as {name} has it:", *(f"- {problem}" for problem in self.broken)])
 
@@ -242,7 +242,7 @@ class Double:
         return *result, self.description.operation(method, result[0])
 
     async def _made(self, asked: Asked, operation: Operation | None) -> Any:
-        """The test's answer, or else the description's example."""
+        """The test's response, or else the description's example."""
         answer = self._handlers.get((asked.method, asked.route), self)
         if answer is self:
             assert operation is not None

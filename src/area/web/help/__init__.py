@@ -37,7 +37,7 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
     folder = registry.folders.get(slug)
     path = folder / "doc.md" if folder else None
     if path is None or not path.is_file():
-        raise NotFound("There is no such service here.")
+        raise NotFound("This service doesn't exist.")
     view = await offers.service(page, session, slug)
     parts = [*view.actions, *view.reactions]
     text = path.read_text("utf-8") + "".join(_made(action) for action in registry.services[slug].actions.values())

@@ -263,7 +263,7 @@ async def _show(
     owned = [connection for connection in views if connection.service == slug]
     mine = owned[0] if owned else None
     if not (view.is_active or any(connection.connected for connection in owned)):
-        raise NotFound("There is no such service here, or an administrator has switched it off.")
+        raise NotFound("This service doesn't exist, or an administrator has switched it off.")
     needing: list[Dependent] = []
     accounts: list[Owned] = []
     if mine:
