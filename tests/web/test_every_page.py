@@ -6,6 +6,7 @@ import asyncpg
 import pyotp
 import pytest
 import pytest_asyncio
+from babel.messages.pofile import read_po
 from playwright.async_api import expect
 
 from area.kit import crypto
@@ -16,6 +17,18 @@ from tests.web.world import ADMIN, FRONT, World, furnish
 
 MIDDLE = {"width": 768, "height": 1024}
 COLOURS = ("color-contrast", "link-in-text-block")  # what a theme changes
+LONG = 4  # words; fewer may be French, too
+# what is read or read out, without what is marked as English
+TEXTS = """() => {
+  const texts = new Set(), add = (text) => text && texts.add(text.replace(/\\s+/g, " ").trim());
+  const walker = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
+  const skipped = "script, style, noscript, [lang=en], pre, code, textarea";
+  while (walker.nextNode()) if (!walker.currentNode.parentElement.closest(skipped)) add(walker.currentNode.data);
+  for (const one of document.querySelectorAll("[title], [aria-label], [placeholder], [alt]"))
+    if (!one.closest("[lang=en]"))
+      for (const name of ["title", "aria-label", "placeholder", "alt"]) add(one.getAttribute(name));
+  return [...texts];
+}"""
 SETTLED = """async () => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   await Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)));
@@ -80,6 +93,50 @@ async def test_front_page(server, browser, lived_in, name):
 async def test_what_is_not_there(server, browser, lived_in):
     async with visitor(server, browser, answers=(404,)) as nobody:
         await look(nobody, "/nothing/here")
+
+
+def english() -> tuple[set[str], set[str]]:
+    """The texts that French readers see in French: whole ones, and the long parts of those with values."""
+    files = [(language.LOCALES / "fr.po"), *(folder / "fr.po" for folder in registry().folders.values())]
+    catalogs = [read_po(io.BytesIO(path.read_bytes()), locale="fr") for path in files if path.is_file()]
+    pairs = [
+        (" ".join(text.split()), " ".join(said.split()))
+        for catalog in catalogs
+        for message in catalog
+        if message.id
+        for text, said in zip(
+            message.id if isinstance(message.id, tuple) else (message.id,),
+            message.string if isinstance(message.string, tuple) else (message.string,),
+            strict=True,
+        )
+    ]
+    french = {said for _, said in pairs}
+    wholes = {text for text, said in pairs if said and said != text and text not in french and text[:1].isupper()}
+    parts = {part.strip() for text in wholes for part in re.split(r"%\(\w+\)s", text)}
+    return wholes, {part for part in parts if len(part.split()) >= LONG and not any(part in said for said in french)}
+
+
+async def test_french_pages_have_no_english(server, browser, lived_in):
+    """In Chromium, because scripts write texts, too. What users wrote, and help in English that is marked so, is left
+    out.
+    """
+    person, addresses = lived_in
+    wholes, parts = english()
+    names = {area["name"] for area in (await person.api("GET", "/api/areas?limit=100"))["items"]}
+    found = set()
+    for state, pages in ((await person.context.storage_state(), addresses), (None, FRONT)):
+        context = await browser.new_context(locale="fr-FR", viewport=WIDE, storage_state=state)
+        page = await context.new_page()
+        for name, address in {**pages, "missing": "/nothing/here"}.items():
+            await page.goto(server.url + address)
+            texts = set(await page.evaluate(TEXTS)) - names
+            together = "\n".join(texts)
+            for written in names:
+                together = together.replace(written, "")
+            found |= {f"{name}: {text}" for text in texts & wholes}
+            found |= {f"{name}: {part}" for part in parts if part in together}
+        await context.close()
+    assert not found, "\n".join(sorted(found))
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
-"""Help: how AREA works, and each service's Markdown documentation."""
+"""Help: how AREA works, and each service's documentation.
+
+A service's `doc.md` is in English, and a `doc.fr.md` beside it in French. Without the latter, French readers get a
+reference of the components, made of the catalog, before the English text.
+"""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 
 from fastapi import APIRouter
@@ -9,14 +13,15 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from area.doors.deps import SessionDep, Slug
 from area.kit.problems import NotFound
-from area.sdk import Action
-from area.sdk.fields import fields
+from area.sdk import Action, Reaction, Service
+from area.sdk.fields import fields, form_fields
 from area.web.parts import offers
-from area.web.parts.pages import Visit
+from area.web.parts.pages import Page, Visit
 
 router = APIRouter()
 
@@ -35,8 +40,7 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
     """Documentation of one service, component by component."""
     registry = page.state.registry
     folder = registry.folders.get(slug)
-    path = folder / "doc.md" if folder else None
-    if path is None or not path.is_file():
+    if folder is None or not (folder / "doc.md").is_file():
         raise NotFound("This service doesn't exist.")
     view = await offers.service(page, session, slug)
     parts = [*view.actions, *view.reactions]
@@ -45,12 +49,35 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
     return await page.show("help_service.html", service=view, components=parts, found=placed, html=html)
 
 
-def _made(action: Action) -> str:
+def _generated(action: Action) -> str:
     """Markdown for a generated action; empty for one that its author documents."""
     if action.translated:
         return ""
     returned = "\n".join(f"- `{field.name}`: {field.description}" for field in fields(action.returns))
     return f"\n### {action.title}: `{action.name}`\n\n{action.description}\n\nReturns:\n\n{returned}\n"
+
+
+def _reference(page: Page, service: Service) -> str:
+    """Markdown for the components that are translated, with their parameters and return values."""
+    say = page.words(service.slug)
+    parameters, returned = page.say("Parameters"), page.say("Return values")
+    components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+    lines: list[str] = []
+    for component in components:
+        if component.translated:
+            lines += [f"## {say(component.title)}: `{component.name}`", "", say(component.description), ""]
+            lines += _table(parameters, component.params, say)
+            lines += _table(returned, component.returns, say)
+    return "\n".join(lines)
+
+
+def _table(heading: str, model: type[BaseModel], say: Callable[[str], str]) -> list[str]:
+    """Markdown for a model's fields; nothing if it has none."""
+    rows = [(f"`{field.name}`", say(field.description)) for field in form_fields(model)]
+    if not rows:
+        return []
+    cells = [" | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) for row in rows]
+    return [f"### {heading}", "", "| | |", "|---|---|", *(f"| {row} |" for row in cells), ""]
 
 
 @lru_cache(maxsize=500)
