@@ -1,4 +1,4 @@
-"""Notices: messages to users about what AREA noticed, each posted once per key, and the inbox that shows them."""
+"""Notices: messages to users from AREA, each posted once per key, and the inbox that shows them."""
 
 import hashlib
 from collections.abc import Collection

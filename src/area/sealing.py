@@ -1,5 +1,5 @@
-"""Encrypts what older versions of AREA stored as plain text: texts of AREAs, sources and drafts that may hold a secret,
-and the parameters that runs were given.
+"""Encrypts what older versions of AREA stored as plain text: texts of AREAs, sources and drafts that may contain a
+secret, and the parameters of individual runs.
 """
 
 from collections.abc import Mapping

@@ -181,7 +181,7 @@ async def _free_username(session: AsyncSession, *wishes: str) -> str:
 
 
 async def alone(session: AsyncSession) -> None:
-    """Lock: until the transaction ends, nobody else adds an account or a way to log in."""
+    """Lock: until the transaction ends, no one else can add an account or a way to log in."""
     await lock(session, Lock.ACCOUNTS, "")
 
 

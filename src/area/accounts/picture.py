@@ -70,7 +70,7 @@ def _reduced(image: Any) -> Any:
 
 
 def scans(content: bytes) -> int:
-    """How many scans a JPEG has. What stands inside segments, such as a thumbnail, does not count."""
+    """The number of scans in a JPEG. Those inside segments, such as a thumbnail's, don't count."""
     count, place = 0, 0
     while marker := MARKER.search(content, place):
         code, place = marker[1][0], marker.end()

@@ -1,11 +1,11 @@
 """Log-in providers: which ones exist, and how their accounts map to ours.
 
-The account is determined by the provider's own user id, `(service_id, service_account_id)`, never by a name. The
-e-mail address only matters if that id is unknown and nobody is signed in, and then:
+The account is determined by the provider's own user id, `(service_id, service_account_id)`, never by a name. The e-mail
+address only matters if that id is unknown and nobody is signed in, and then:
 
 - The provider must have verified the address; otherwise, anyone may have entered it there.
 - The account with the address must have proven it too, by being linked to a provider that verified the same address. An
-  attacker may have registered with somebody else's address and their own password, waiting for the owner.
+  attacker may have registered with someone else's address and their own password, waiting for the owner.
 - Otherwise nothing is linked: the owner must sign in and link the provider from there.
 
 `user_oauth2_accounts.email` is only set if the provider had verified the address, so it counts as such a proof.

@@ -97,7 +97,7 @@ async def components(
 
 
 async def _etag(request: Request, session: AsyncSession, state: State) -> str:
-    """What changes with the catalog, and with what is asked of it."""
+    """Changes with the catalog, and with the request's parameters."""
     version = [__version__, await catalog.version(session, state.registry), request.url.path, request.url.query]
     return f'W/"{hashlib.sha256(repr(version).encode()).hexdigest()[:32]}"'
 

@@ -208,7 +208,7 @@ def first_steps(configured: "Settings") -> str:
 
 
 def _look() -> None:
-    """Print how to begin if there is no account. In a process of its own, since it imports much."""
+    """Print how to begin if there is no account. In a separate process, because it imports a lot."""
     import asyncio
 
     from area.cli.anybody import NOBODY, anybody

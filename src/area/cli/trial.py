@@ -1,4 +1,4 @@
-"""`area try`: run a trigger or reaction by hand without saving anything.
+"""`area try`: run a trigger or reaction manually without saving anything.
 
 One module, since it is one command from its arguments to what it prints.
 """

@@ -87,7 +87,7 @@ class Dependent(BaseModel):
 class Tested(BaseModel):
     """The result of testing a credential. `expired` means rejected, as opposed to an unreachable service.
 
-    If it works, `message` says what couldn't be tested or done, and `account` is the vendor's, if it told.
+    If it works, `message` says what couldn't be tested or done, and `account` is the vendor's, if known.
     """
 
     works: bool

@@ -38,7 +38,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a server sent back instead of a code (RFC 6749 §4.1.2.1). It is for people, and anybody could write it."""
+    """What a server sent back instead of a code (RFC 6749 §4.1.2.1). It is for people, and anyone could have written
+    it.
+    """
 
     error: str = ""
     description: str = ""

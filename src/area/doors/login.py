@@ -96,7 +96,7 @@ async def finish_registration(
 ) -> tuple[str, UserView]:
     """Create the account by a mailed link and the chosen password, and start a session. Returns its token and user.
 
-    The password proves that the link's holder registered: anyone can enter somebody else's address with their own
+    The password proves that the link's holder registered: anyone can enter someone else's address with their own
     password. Raises as `accounts.finish_registration` does, and `TooMany`.
     """
     async with state.database.transaction() as counting:

@@ -1,1 +1,1 @@
-"""What turns an event into a done reaction."""
+"""Turns events into reactions: intake, queue, execution, watching."""

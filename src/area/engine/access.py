@@ -2,11 +2,11 @@
 a time.
 
 1. `good` returns the remembered token, or reads it from the database; if it expires soon, it is refreshed.
-2. Within a process, everybody who needs the same refresh awaits one task, which finishes even when they are cancelled.
+2. Within a process, all callers that need the same refresh await one task, which finishes even if they are cancelled.
 3. The task claims the refresh by a lease in the database (`CLAIM`), so that only one process of all machines asks the
    vendor; the others wait and read what it stored. No database connection is held while the vendor is asked.
-4. The new tokens are committed under the lease before anybody uses them (`STORE`), in one statement that waits while
-   the database is away.
+4. The new tokens are committed under the lease before anyone uses them (`STORE`), in one statement that waits while the
+   database is unavailable.
 
 Refresh tokens may be single-use, so a new one must not be lost. What remains is a process that is killed in the
 milliseconds between the vendor's answer and the commit: the next refresh is then refused, and the user is asked to

@@ -1,15 +1,15 @@
-"""What is left behind by a clock that was ahead: instants that are later than they can be.
+"""Repairs what a clock that was ahead leaves behind: times too far in the future.
 
 Such a clock is common: a board without a battery, a virtual machine that was resumed, a real-time clock in local time.
-Once it is right again, whatever was due "in ten seconds" would rest for as long as the clock was ahead, and what must
-not be old would be young for as long. So the watch brings each instant back to where it can be at the latest:
+Once it is right again, a job due "in ten seconds" would wait for as long as the clock was ahead, and time limits would
+last as much longer. So the watch moves each time back to the latest it can be:
 
 1. Sources are due at most two of their intervals from now, or a day if they fail (`SOURCES`). A timer is due at the
    next instant after now that its parameters give (`TIMERS`).
-2. Jobs, and what is written with both its creation and its end, keep the wait that was meant (`SHIFTED`).
+2. Jobs, and rows that have both a creation and an end, keep the intended wait (`SHIFTED`).
 3. Leases, locks and limits are dropped if they begin in the future (`DROPPED`).
-4. When the clock is found to have gone back, whatever was derived from it is derived anew: tokens are refreshed,
-   subscriptions checked, and the record of where sources stand is written again (`DERIVED`).
+4. When the clock has gone back, everything derived from it is derived again: tokens are refreshed, subscriptions
+   checked, and the positions of sources rewritten (`DERIVED`).
 """
 
 import time
@@ -117,7 +117,7 @@ SOONER = "update sources set due_at = $3, planned_at = $3 where id = $1 and due_
 
 
 class Clock:
-    """Notices that a clock was ahead, and brings back what it left behind."""
+    """Detects that a clock was ahead, and repairs the times it left behind."""
 
     def __init__(self, state: State, leases: Leases) -> None:
         self._state, self._leases = state, leases
@@ -125,7 +125,7 @@ class Clock:
         self._derived: float | None = None  # when `DERIVED` ran, by the monotonic clock
 
     async def look(self) -> None:
-        """Bring back what is due later than it can be; of the timers, the next `MOST_TIMERS`."""
+        """Correct everything that is due later than possible; of the timers, the next `MOST_TIMERS`."""
         pool = await self._state.database.pool()
         moved = await self._move(pool)
         back = await pool.fetchval(SEEN_CLOCK, MARK, SKEW)
@@ -157,7 +157,7 @@ class Clock:
         return moved + await queue.set_clock_back(pool, SKEW)
 
     async def _check_timers(self, pool: Pool) -> bool:
-        """Plan timers anew that are due later than their next instant after now. Returns whether there are more."""
+        """Reschedule timers that are due later than their next time after now. Returns whether there are more."""
         rows = await pool.fetch(TIMERS, SKEW, self._after, MOST_TIMERS)
         self._after = rows[-1]["id"] if len(rows) == MOST_TIMERS else 0
         moment = now()

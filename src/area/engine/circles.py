@@ -1,7 +1,7 @@
 """Circles of AREAs whose reactions call webhooks of this installation.
 
 Such a request says which AREAs led to it, in a signed header, so that a circle ends after `LONGEST` runs instead of
-running for ever. A short one, such as an AREA that calls itself until a counter is 0, may be meant.
+running for ever. A short one, such as an AREA that calls itself until a counter is 0, may be intended.
 """
 
 from collections.abc import Callable, Sequence

@@ -159,9 +159,9 @@ async def replay(
     """Run an execution's event again: with its own parameters, with the AREA's current ones, or with `parameters`. The
     AREAs that follow run again too, unless `alone`. In a chain it takes the place of the old one in the same run.
 
-    Of a run that did a part of its work, what is left is done, unless the AREA has another reaction by now. Returns the
-    id of the new execution. Raises `Conflict` if the old one is not over or its parameters can't be read,
-    and `Invalid` for parameters that the reaction refuses.
+    If the run did part of its work, the replay does only the rest, unless the AREA has another reaction by now. Returns
+    the id of the new execution. Raises `Conflict` if the old one is not over or its parameters can't be read, and
+    `Invalid` for parameters that the reaction refuses.
     """
     execution = await _own_execution(session, user_id, execution_id)
     if execution.status in ("pending", "running"):

@@ -1,4 +1,4 @@
-"""Hints that AREA subscribes to at a vendor: a hint makes a poll due at once, so that otherwise it can be rarer.
+"""Hints that AREA subscribes to at a vendor: a hint makes a poll due immediately, so that AREA can poll less often.
 
 1. Before a poll, `settle` creates an address and a secret for the source and commits them, since some vendors try the
    address before they answer.

@@ -100,8 +100,8 @@ def check_size(data: bytes) -> None:
 class Offer:
     """One event for one AREA. `data` is JSON text. Events without an `event_id` are never recognized as duplicates.
 
-    With a `record` (of a chain), the execution gets a job of its own for the `reason`. With `skipped`, the execution is
-    only recorded, with that sentence, whether its AREA is on or off. Raises `EventTooLargeError`.
+    With a `record` (of a chain), the execution gets its own job for the `reason`. With `skipped`, the execution is only
+    recorded, with that sentence, whether its AREA is on or off. Raises `EventTooLargeError`.
     """
 
     area_id: int
@@ -129,7 +129,7 @@ REFUSED = Accepted(None)  # the AREA is gone or switched off
 
 @dataclass(slots=True)
 class LaterJob:
-    """An execution that gets a job of its own."""
+    """An execution that gets its own job."""
 
     execution_id: int
     due: datetime

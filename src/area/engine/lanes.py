@@ -1,6 +1,6 @@
 """Group commit for events that arrive one by one: those that arrive together are one transaction.
 
-There are two lanes, each with a connection of its own. Large events, and events of AREAs whose row is locked, take the
+There are two lanes, each with its own connection. Large events, and events of AREAs whose row is locked, take the
 second, so that nobody else waits for them.
 """
 

@@ -59,7 +59,7 @@ class Load:
         self._waiting[user_id] += number
 
     def done(self, user_id: int) -> None:
-        """An execution is over, or waits with a job of its own."""
+        """An execution has finished, or waits with its own job."""
         self._done[user_id] += 1
 
     def lost(self) -> None:

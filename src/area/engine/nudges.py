@@ -1,4 +1,4 @@
-"""A vendor's hint that there is news for an account, a subscription or a source: the poll becomes due at once.
+"""A vendor's hint that something changed for an account, a subscription or a source: the poll becomes due immediately.
 
 A nudge is a hint, not an event: the poll reads what happened, and would have found it anyway. So a lost nudge loses
 nothing, and a repeated one triggers nothing twice.

@@ -2,7 +2,7 @@
 
 Every 30 seconds each worker tries to get a lock, and the one that gets it:
 
-1. Catches up on what a notification should have started but nobody heard (`catch_up`).
+1. Catches up on work whose notification was missed (`catch_up`).
 2. Tells owners about sources that are overdue or keep failing (`_dead`).
 3. Once an hour, deletes what is older than the retention (`_purge`).
 """
@@ -128,7 +128,7 @@ class Watch:
                     await conn.execute("select pg_advisory_unlock($1)", Lock.WATCH)
 
     async def catch_up(self) -> None:
-        """Start what a notification should have started but nobody heard.
+        """Start work whose notification was missed.
 
         1. Bring back what a clock that was ahead left in the future (`ahead`).
         2. Charge late shared sources to a user who has free slots.

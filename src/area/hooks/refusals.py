@@ -1,4 +1,4 @@
-"""Refusals of crowded addresses, which are repeated for a moment: refusing thousands a second has to cost little."""
+"""Rejections of overloaded webhook URLs, repeated for a moment: rejecting thousands a second must be cheap."""
 
 import asyncio
 from collections.abc import MutableMapping

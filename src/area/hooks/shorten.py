@@ -1,4 +1,4 @@
-"""Cuts the lists and texts of a large JSON body, so that an event of it can be kept. Runs in a process of its own (see
+"""Shortens the lists and texts of a large JSON body, so that its event can be stored. Runs in a separate process (see
 `area.kit.zygote`).
 """
 

@@ -1,1 +1,1 @@
-"""General tools that know nothing of AREA."""
+"""General-purpose code that knows nothing about AREA."""

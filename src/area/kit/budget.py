@@ -18,7 +18,7 @@ MAX_FILLED = 2**20  # bytes in UTF-8 of all of a reaction's parameters together
 
 
 class Exhausted(SentenceError):
-    """More work than one event may cause. The message says what was too much, and what to do."""
+    """More processing than one event is allowed. The message says what was too much, and what to do."""
 
 
 class Unfinished(Exception):

@@ -128,7 +128,7 @@ class Keyring:
         return not token.startswith(f"{_VERSION}.{self._current}.")
 
     def sign(self, value: str, purpose: str, max_age_seconds: float) -> str:
-        """`value`, which anybody can read, with a proof that we issued it for `purpose`. Expires after
+        """`value`, which anyone can read, with a proof that we issued it for `purpose`. Expires after
         `max_age_seconds`.
         """
         expires = int(clock.now().timestamp() + max_age_seconds)

@@ -1,4 +1,4 @@
-"""Timeouts by the hundred: checked all at once, which costs less than a timer for each."""
+"""Many timeouts, checked all together, which costs less than a timer for each."""
 
 import asyncio
 from types import TracebackType

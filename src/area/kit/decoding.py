@@ -175,7 +175,9 @@ def _jis(pairs: bytes) -> str:
 
 
 def _iso2022_jp(data: bytes) -> str:
-    """ISO-2022-JP with Microsoft's additions and half-width katakana (https://encoding.spec.whatwg.org/#iso-2022-jp)."""
+    """ISO-2022-JP with Microsoft's additions and half-width katakana
+    (https://encoding.spec.whatwg.org/#iso-2022-jp).
+    """
     first, *parts = _SHIFT.split(data)
     written = [first.decode("ascii", "replace")]
     for state, part in zip(parts[::2], parts[1::2], strict=True):
@@ -215,7 +217,7 @@ def parse_json(data: bytes | str, charset: str | None = None) -> Any:
 
 
 def _mended(data: bytes | str, charset: str | None, error: orjson.JSONDecodeError) -> Any:
-    """`data` without what orjson refuses and others write. Raises `error` if that isn't all."""
+    """`data` without the deviations that orjson rejects and others write. Raises `error` if it is still invalid."""
     text = whole(data) if isinstance(data, str) else _json_text(data, charset)
     text = text.removeprefix("\ufeff")
     text = _ESCAPE.sub(_escape, text) if "\\u" in text else text

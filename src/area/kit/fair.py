@@ -69,7 +69,7 @@ class Fair:
 
     Work without a slot waits, and free slots go to the waiting keys in turn. At most `waiting` wait, and
     `waiting_per_key` of one key, each for at most `patience` seconds. When the queue is full, the newest of the key
-    with the most in it gives way to a key with less, so that nobody is refused because of another's queue.
+    with the most in it gives way to a key with less, so that nobody is rejected because of another's queue.
 
     `name` is the name in metrics, `full` the message of `Full`. `nice` lowers the threads' priority (Linux). A pool
     serves one event loop.

@@ -1,4 +1,4 @@
-"""Headers of mails from outside (RFC 5322, RFC 2047, RFC 2231), as their senders meant them: many break the rules.
+"""Headers of received mail (RFC 5322, RFC 2047, RFC 2231), read leniently, because many break the rules.
 
 For decoders of untrusted files, too: imports little.
 """
@@ -40,7 +40,7 @@ def header_text(raw: str, charset: str | None = None) -> str:
 
 
 def bytes_text(data: bytes, charset: str | None = None) -> str:
-    """Bytes whose charset nobody names: UTF-8, or else in `charset`."""
+    """Decode bytes without a declared charset: UTF-8, or else `charset`."""
     try:
         return data.decode()
     except UnicodeDecodeError:  # with a line's end, so that a byte before it isn't taken for half a character

@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def close(self) -> None:
-        """Close the connection, at once."""
+        """Close the connection immediately."""
         if not self.closed:
             self.closed = True
             self._transport.abort()

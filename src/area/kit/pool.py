@@ -128,7 +128,7 @@ class Pool:
         self._release(host)
 
     def close(self) -> None:
-        """Close what is kept. What is taken is closed when it is given back."""
+        """Close idle connections. Those in use are closed when they are released."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

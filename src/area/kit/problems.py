@@ -82,7 +82,7 @@ class TwoFactorSetupRequired(Problem):
 
 
 class NotFound(Problem):
-    """It doesn't exist, or belongs to somebody else: the response is the same."""
+    """It doesn't exist, or belongs to someone else: the response is the same."""
 
     code, title, status = "not-found", "Not found", 404
     default = "Nothing exists at this address."
@@ -110,7 +110,7 @@ class PreconditionFailed(Problem):
 
 
 class TooLarge(Problem):
-    """More than we accept at once."""
+    """More than AREA accepts in one request."""
 
     code, title, status = "too-large", "Too large", 413
     default = "This is too large."

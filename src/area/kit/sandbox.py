@@ -1,7 +1,7 @@
 """Decoders of untrusted files (pictures, feeds, calendars, mails) run in processes with limits on CPU and memory.
 
-A decoder that goes astray is killed by the system, and nobody else waits for it: the event loop only moves bytes.
-Processes are forked from a zygote (see `area.kit.zygote`), which exits when this process does.
+The system kills a decoder that misbehaves, and nobody else waits for it: the event loop only moves bytes. Processes are
+forked from a zygote (see `area.kit.zygote`), which exits when this process does.
 """
 
 import asyncio

@@ -109,7 +109,7 @@ async def changes(
 
 
 def hint(resource: str, changes: str = "created") -> Hint:
-    """Have Graph announce changes of a resource. In its path, `{name}` stands for the poll's parameter of that name.
+    """Have Graph report changes of a resource. In its path, `{name}` stands for the poll's parameter of that name.
 
     Without the user's consent, the subscription is refused and polling stays as frequent as before: for files and
     tasks, Graph requires write access

@@ -116,7 +116,9 @@ def _exists(pid: int) -> bool:
 
 
 def is_postmaster(pid: int, directory: Path) -> bool:
-    """Whether the process is this directory's server: a pid alone may be anybody's. Its children have other titles."""
+    """Whether the process is this directory's server: a pid alone may belong to any process. Its children have other
+    titles.
+    """
     if _PROC.exists():
         try:
             command = command_of(_PROC / str(pid))

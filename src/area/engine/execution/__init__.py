@@ -6,5 +6,5 @@
 4. `followers` finds the runs of a chain that the outcome leads to.
 5. `recorder` writes the outcomes that arrive together, and those runs, in one transaction.
 
-`running` holds the worker's state of each execution meanwhile, and `fairness` shares the worker's slots among users.
+`running` holds the worker's state of each execution, and `fairness` shares the worker's slots among users.
 """

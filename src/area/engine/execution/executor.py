@@ -1,7 +1,7 @@
 """A worker's jobs: read, attempted and recorded.
 
-The executions of a group run side by side. One that must wait (for a retry, a delay or a parked connection) leaves the
-group with a job of its own, so that it blocks no other. A group that is found again after a crash skips what is already
+The executions of a group run concurrently. One that must wait (for a retry, a delay or a parked connection) leaves the
+group with its own job, so that it blocks no other. A group that is claimed again after a crash skips what is already
 recorded.
 """
 
@@ -97,7 +97,7 @@ class Executor:
         1. Read its executions: those of a group are in the job, with their events.
         2. If the job is not fresh, leave out executions that are over, and detect interrupted ones (`_recheck`).
         3. Load their AREAs, all in one query.
-        4. Attempt them side by side (`attempt`).
+        4. Attempt them concurrently (`attempt`).
         5. Wait until their outcomes are durable; then the job is done.
         """
         try:

@@ -30,7 +30,7 @@ class Semaphore:
         return self._free == 0
 
     async def acquire(self) -> None:
-        """Take a slot. Who waits is served in turn."""
+        """Take a slot, in order of arrival."""
         if self._free:
             self._free -= 1
             return

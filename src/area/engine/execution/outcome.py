@@ -1,4 +1,4 @@
-"""The outcome of an attempt: the execution is over, or waits with a job of its own. Outcomes are values; `recorder`
+"""The outcome of an attempt: the execution has finished, or waits with its own job. Outcomes are values; `recorder`
 writes them.
 """
 
@@ -115,7 +115,7 @@ def over(
 def leave(
     member: Member, area: Loaded, due: datetime, reason: Reason, *, error: str | None = None, priority: int = 0
 ) -> Outcome:
-    """The execution waits until `due` with a job of its own."""
+    """The execution waits until `due` with its own job."""
     return Outcome(
         execution_id=member.execution_id,
         area_id=area.id,

@@ -3,7 +3,7 @@ delays it.
 
 A timer fires like this:
 
-1. If the planned time has passed, it fires: once, however many firings were planned meanwhile.
+1. If the planned time has passed, it triggers once, however many times were planned in between.
 2. If AREA was down at the planned time (`Life.missed`) and the user chose to skip missed firings, it does not.
 3. Compute the next planned time.
 4. In one transaction that checks the lease, offer the event to the AREAs that watched before the planned time, and

@@ -123,7 +123,7 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
 
 
 async def read(page: Page, session: AsyncSession, scope: Scope, posted: Fields) -> Editing:
-    """The posted form. Raises `NotFound`. An AREA that is saved is locked, so that nobody changes it in between."""
+    """The posted form. Raises `NotFound`. An AREA that is saved is locked, so that no one changes it in between."""
     key = posted.get("key", "")
     if posted.get("do") == "save" and key.isascii() and key.isdigit() and len(key) < 10:
         await areas.own(session, page.user.id, int(key), lock=True)

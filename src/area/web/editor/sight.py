@@ -87,7 +87,7 @@ def _condition(form: Form, sight: Sight, verb: str, word: str, argument: str) ->
 
 
 async def _service(session: AsyncSession, registry: Registry, form: Form, sight: Sight, side: Side, slug: str) -> None:
-    """Open a service's list; a single offer is selected at once."""
+    """Open a service's list; a single offer is selected immediately."""
     offered = await catalog.components(session, registry, type=side, service=slug) if slug else []
     if len(offered) == 1:
         _choose(form, sight, side, offered[0].key)

@@ -30,7 +30,7 @@ def ago(moment: datetime | None, lang: str, zone: str) -> Markup:
 
 
 def moment(when: datetime | None, lang: str, zone: str) -> Markup:
-    """A date and time in somebody's time zone."""
+    """A date and time in the user's time zone."""
     if when is None:
         return Markup("")
     when = when.astimezone(ZoneInfo(zone))
