@@ -241,7 +241,7 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
 
 
 async def _vendors(connection: "asyncpg.Connection[Any]") -> Finding:
-    """Check that vendors can be told what was deleted."""
+    """Check that vendors can be notified of deletions."""
     row = await connection.fetchrow(FAILING_CLEANUPS)
     name = "Deleted connections"
     if row is None:

@@ -25,7 +25,7 @@ service = Service(
 )
 
 Target = Annotated[int, param("ID of one of your AREAs", 12, pick="areas", ge=1)]
-Which = Annotated[int | None, param("Only this AREA; any of yours if empty", 12, pick="areas", ge=1)]
+Which = Annotated[int | None, param("Only this AREA; all your AREAs if empty", 12, pick="areas", ge=1)]
 When = Literal["success", "failed", "skipped", "any", "otherwise"]
 WHENS = {
     "success": "It succeeded",

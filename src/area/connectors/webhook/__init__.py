@@ -116,7 +116,7 @@ class Incoming(Form):
         AfterValidator(_header_name),
         param("Header with the time, if it is signed", "X-Timestamp", max_length=100),
     ] = None
-    username: Annotated[str | None, param("User name, for basic authentication", "area", max_length=100)] = None
+    username: Annotated[str | None, param("Username, for basic authentication", "area", max_length=100)] = None
     delivery_id: Annotated[
         str | None,
         AfterValidator(_header_or_field),

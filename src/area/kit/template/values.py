@@ -134,7 +134,7 @@ def bounded(size: int) -> int:
     if size > MAX_TEXT:
         raise Unfit(
             Sentence(
-                "the text would have %(size)s characters, %(most)s are allowed.",
+                "the text would have %(size)s characters; the limit is %(most)s.",
                 size=Number(size),
                 most=Number(MAX_TEXT),
             )
