@@ -167,7 +167,7 @@ def test_what_a_filter_refuses(chain: str, value: Any, said: str) -> None:
         ('base64:"x"', '"encode", "url" or "decode"'),
         ('url_part:"user"', "the part is one of scheme"),
         ('url_part:"host","a"', 'can only follow "query"'),
-        ('date_add:"soon"', "is no duration"),
+        ('date_add:"soon"', "is not a duration"),
         ('date_add:"1d","Mars"', "no time zone"),
         ("upper | map:'a'", 'after upper: "map" takes a list, and this is a text.'),
         ("csv | sort", 'after csv: "sort" takes a list, and this is a text.'),

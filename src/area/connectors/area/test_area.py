@@ -1,4 +1,4 @@
-"""AREA's own components, against a platform that notes what it is asked; with the engine itself in tests/engine."""
+"""AREA's own components against a platform that records the calls; tests/engine covers them with the engine itself."""
 
 from datetime import UTC, datetime
 from typing import Any, cast

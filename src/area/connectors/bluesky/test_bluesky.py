@@ -1,4 +1,4 @@
-"""Bluesky against a double that enforces its lexicons (@atproto/api), records among them. They do not tell which
+"""Bluesky against a double that enforces its lexicons (@atproto/api), including records. The lexicons don't say which
 requests need a session.
 """
 

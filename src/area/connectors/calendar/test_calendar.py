@@ -1,4 +1,4 @@
-"""Calendars as vendors write them, served by a real HTTP server, looked at minute by minute."""
+"""Calendars as vendors write them, served by a real HTTP server and polled minute by minute."""
 
 import asyncio
 import time

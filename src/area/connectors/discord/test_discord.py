@@ -1,7 +1,5 @@
-"""Discord against a double written from docs.discord.com and from the types of Discord's own specification
-(discord/discord-api-spec).
-
-No package brings that specification as OpenAPI, so nothing here is enforced by it.
+"""Discord against a double written from docs.discord.com and the types of Discord's own specification
+(discord/discord-api-spec). No package contains that specification as OpenAPI, so the double doesn't enforce it.
 """
 
 import sys

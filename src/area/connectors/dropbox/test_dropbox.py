@@ -1,4 +1,6 @@
-"""Dropbox, against a double written from its documentation and the descriptions in its SDK: there is no OpenAPI of it."""
+"""Dropbox against a double written from its documentation and the descriptions in its SDK, because there is no OpenAPI
+document.
+"""
 
 import hashlib
 import hmac

@@ -1,6 +1,4 @@
-"""E-mail against Dovecot, Cyrus 3.6, Exim 4.96 and aiosmtpd: what arrives, what is sent, and what is said when something
-is wrong.
-"""
+"""E-mail against Dovecot, Cyrus 3.6, Exim 4.96 and aiosmtpd: receiving, sending, and error messages."""
 
 import asyncio
 import re

@@ -1,5 +1,5 @@
-"""GitLab, against a double written from docs.gitlab.com: the description of its API that there is in packages is of
-version 3, from 2017.
+"""GitLab against a double written from docs.gitlab.com, because the only packaged API description is of version 3, from
+2017.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Requests to a real HTTP server on loopback, the guard switched on."""
+"""Requests to a real HTTP server on loopback, with the SSRF guard on."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The notice that is posted; that it reaches the page is in tests/web."""
+"""Posting a notice; tests/web checks that it reaches the page."""
 
 from typing import Any, cast
 

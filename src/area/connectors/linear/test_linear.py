@@ -1,6 +1,5 @@
-"""Linear, against a double that enforces its GraphQL schema, read back from the types of its SDK.
-
-That a token is revoked by a form with the client's id and secret, as RFC 7009 has it, was found in no text of Linear's.
+"""Linear against a double that enforces its GraphQL schema, derived from the types of its SDK. Linear doesn't document
+that a token is revoked with the client's ID and secret in a form, as in RFC 7009.
 """
 
 import hashlib

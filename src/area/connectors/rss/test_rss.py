@@ -1,4 +1,4 @@
-"""Feeds as blogs and release pages write them, served by a real HTTP server, looked at before and after."""
+"""Feeds as blogs and release pages write them, served by a real HTTP server and polled before and after each change."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""Shopify, against a double that enforces the Admin API's GraphQL schema of the version that is used."""
+"""Shopify against a double that enforces the GraphQL schema of the Admin API version that AREA uses."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The timers on both clock changes, in leap years and near the poles, against oracles that only read the clock."""
+"""Timers at both clock changes, in leap years and near the poles, compared with independent calculations."""
 
 from bisect import bisect_left
 from datetime import UTC, date, datetime, time, timedelta

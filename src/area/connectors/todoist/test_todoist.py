@@ -1,4 +1,6 @@
-"""Todoist, against a double written from its documentation and its SDK: its OpenAPI is in no package."""
+"""Todoist against a double written from its documentation and its SDK, because no package contains its OpenAPI
+document.
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Twitch, against a double written from its reference: it publishes no description."""
+"""Twitch against a double written from its reference, because it publishes no description."""
 
 import hashlib
 import hmac

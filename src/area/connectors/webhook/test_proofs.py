@@ -1,4 +1,4 @@
-"""How vendors sign, try an address and name their deliveries: each as its documentation says."""
+"""How vendors sign, verify a URL and identify deliveries, according to their documentation."""
 
 import base64
 import hashlib

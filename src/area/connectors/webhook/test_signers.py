@@ -1,4 +1,4 @@
-"""Requests signed by the vendors' own libraries: what these make is accepted, and nothing that differs from it."""
+"""Requests signed by the vendors' own libraries: their requests are accepted, and altered ones are not."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Requests signed in each way that can be chosen, rightly and wrongly; through the real door in tests/robustness."""
+"""Requests with correct and wrong signatures for each scheme; tests/robustness sends them through the real endpoint."""
 
 import base64
 import hashlib
