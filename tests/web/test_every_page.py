@@ -2,6 +2,9 @@
 off, and nothing that axe-core finds.
 """
 
+import io
+import re
+
 import asyncpg
 import pyotp
 import pytest
@@ -9,7 +12,8 @@ import pytest_asyncio
 from babel.messages.pofile import read_po
 from playwright.async_api import expect
 
-from area.kit import crypto
+from area.kit import crypto, language
+from area.registry import registry
 from tests.ports import free_port
 from tests.web.acting import axe
 from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, arrive, at_localhost, visitor

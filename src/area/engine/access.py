@@ -223,7 +223,7 @@ class Tokens:
         keys = registrations.keys_of(service, self._state.settings)
         try:
             if keys is None:
-                raise GrantFailed(Sentence("This server has no client id for it any more. Tell an administrator."))
+                raise GrantFailed(Sentence("This server no longer has a client ID for it. Tell an administrator."))
             grant = await oauth2.refresh(self._state.client, auth.server, keys, tokens.refresh)
         except GrantFailed as error:
             log.warning("token.not_refreshed", user=ref.user_id, service=service.slug, error=str(error))

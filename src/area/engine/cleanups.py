@@ -306,7 +306,7 @@ class Cleanups:
     async def _refresh(
         self, pool: Any, row: int, ref: Ref, auth: OAuth2, keys: Keys, old: StoredTokens
     ) -> StoredTokens:
-        """New tokens, stored at once: the old ones may be worthless now."""
+        """New tokens, stored immediately: the old ones may be worthless now."""
         assert old.refresh is not None  # noqa: S101 - the caller checks
         grant = await oauth2.refresh(self._state.client, auth.server, keys, old.refresh)
         expires, _ = grants.refresh_moment(grant, now())

@@ -165,7 +165,7 @@ async def replay(
     """
     execution = await _own_execution(session, user_id, execution_id)
     if execution.status in ("pending", "running"):
-        raise Conflict("This execution is not over yet; cancel it first, or wait.")
+        raise Conflict("This execution hasn't finished. Cancel it first, or wait.")
     record = RunRecord(forced=True, replay_of=execution.id, alone=alone)
     before = record_of(execution, await session.get(ExecutionRecord, execution.id))
     if parameters is not None:
@@ -243,7 +243,7 @@ async def cancel_run(session: AsyncSession, user_id: int, execution_id: int) -> 
     # the recorder locks it too before it adds to the run
     await session.execute(select(AreaExecution.id).where(AreaExecution.id == root).with_for_update())
     texts = {
-        "running": Sentence("Cancelled while running; its action may have been done."),
+        "running": Sentence("Cancelled while running. Its action may already have been carried out."),
         "pending": Sentence("Cancelled by you."),
     }
     ids = list(await session.scalars(CANCEL_RUN, {"root": root, "user": user_id, **texts}))
@@ -268,7 +268,7 @@ async def _insert(
     reason: Reason,
     parameters: dict[str, Any] | None = None,
 ) -> int:
-    """Add an execution with a job of its own, in the session's transaction. `parameters` replace the AREA's."""
+    """Add an execution with its own job, in the session's transaction. `parameters` replace the AREA's."""
     dry_run.checked(data)
     execution = AreaExecution(area_id=area_id, trigger_data=data)
     session.add(execution)

@@ -59,7 +59,7 @@ def pages() -> APIRouter:
 
 
 def headers(state: State) -> dict[str, str]:
-    """What every answer carries: nothing comes from anywhere else, nothing inline runs, nobody frames it."""
+    """Headers of every response: no content from elsewhere, no inline scripts, no framing."""
     by_name = {
         "Content-Security-Policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "

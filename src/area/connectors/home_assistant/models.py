@@ -30,7 +30,7 @@ class AttributeChange(State):
 
 class Called(Output):
     answer: dict[str, Any] = output(
-        "service_response", "What the service answered, if it answers", {"result": "ok"}, {}
+        "service_response", "The service's response, if it returns one", {"result": "ok"}, {}
     )
     changed: list[str] = output("changed_states.*.entity_id", "Entities whose state it changed", ["light.kitchen"], [])
 

@@ -44,9 +44,25 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
         raise NotFound("This service doesn't exist.")
     view = await offers.service(page, session, slug)
     parts = [*view.actions, *view.reactions]
-    text = path.read_text("utf-8") + "".join(_made(action) for action in registry.services[slug].actions.values())
-    html, placed = rendered(text, tuple(dict.fromkeys(part.name for part in parts)), page.say("Table"))
-    return await page.show("help_service.html", service=view, components=parts, found=placed, html=html)
+    names = tuple(dict.fromkeys(part.name for part in parts))
+    table, service = page.say("Table"), registry.services[slug]
+    generated = "".join(_generated(action) for action in service.actions.values())
+    translated = folder / f"doc.{page.language}.md"
+    reference, placed = None, frozenset[str]()
+    if page.language != "en" and not translated.is_file():
+        reference, placed = rendered(_reference(page, service), names, table)
+        names = tuple(name for name in names if name not in placed)
+    text = (translated if translated.is_file() else folder / "doc.md").read_text("utf-8")
+    html, others = rendered(text + generated, names, table)
+    return await page.show(
+        "help_service.html",
+        service=view,
+        components=parts,
+        found=placed | others,
+        reference=reference,
+        html=html,
+        written_in=page.language if translated.is_file() else "en",
+    )
 
 
 def _generated(action: Action) -> str:

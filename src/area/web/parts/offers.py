@@ -58,7 +58,7 @@ async def service(page: Page, session: AsyncSession, slug: str) -> ServiceView:
     for offered in await services(page, session, include_inactive=True):
         if offered.slug == slug:
             return offered
-    raise NotFound("There is no such service here, or an administrator has switched it off.")
+    raise NotFound("This service doesn't exist, or an administrator has switched it off.")
 
 
 def named(page: Page, mine: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
