@@ -262,7 +262,7 @@ async def test_the_editors_errors_in_french(server, browser, root):
         ("method", "HTTP method", ["GET"], False),
         ("level", "Level: info, success, warning or error", ["info", "success", "warning", "error"], False),
         ("kind", "Files, folders, or both", ["files", "folders", "both"], False),
-        ("timezone", "Time zone of the schedule", None, False),
+        ("timezone", "Time zone", None, False),
         ("html", "HTML text", None, False),
         ("format", "Format of the text", ["text", "html"], False),
         ("channel", "Channel ID", None, True),

@@ -26,7 +26,7 @@ ZoneName = Annotated[str, AfterValidator(_known_zone), Input("zone")]
 class Timer(BaseModel):
     """Parameters that every timer has."""
 
-    timezone: ZoneName = Field("UTC", description="Time zone of the schedule", examples=["Europe/Paris"])
+    timezone: ZoneName = Field("UTC", description="Time zone", examples=["Europe/Paris"])
     missed: Literal["late", "skip"] = Field(
         "late", description="If the server was down: run once when it is back, or skip it", examples=["late"]
     )
