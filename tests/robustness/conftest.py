@@ -132,3 +132,16 @@ def exchange(port: int, request: bytes) -> tuple[int, bytes]:
             while conn.recv(65536):
                 pass
     return result
+
+
+def begin_exchange(port: int, request: bytes, *, cut_off: bool) -> bytes:
+    """Send what may be no whole request, close our side if it is to be `cut_off`, and return the beginning of what comes
+    back: nothing if the server waits for more.
+    """
+    with socket.create_connection(("127.0.0.1", port), 60 if cut_off else 3) as conn:
+        with suppress(ConnectionError, TimeoutError):
+            conn.sendall(request)
+            if cut_off:
+                conn.shutdown(socket.SHUT_WR)
+            return conn.recv(65536)
+        return b""
