@@ -133,6 +133,7 @@ def sent(key: str, event: Any, **provided: str) -> dict[str, Any]:
 
 
 NEEDED = {
+    "http.get_json": {"url": "https://example.com"},
     "email.send_email": {"to": "ann@example.org", "text": "hi"},
     "gmail.send_mail": {"to": "ann@example.org", "text": "hi"},
     "gmail.create_draft": {"to": "ann@example.org", "text": "hi"},
@@ -256,6 +257,10 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("http.request", {"headers": "{{body.v}}: c"}, "Authorization: x", "is not a valid header name"),
         ("http.request", {"headers": "X-A: {{body.v}}"}, "v\nAuthorization: x", "contains a line break"),
         ("http.request", {"url": "https://x.org/{{body.v}}"}, "../a?b", {"url": "https://x.org/..%2Fa%3Fb"}),
+        ("http.get_json", {"url": "https://x.org/{{body.v}}"}, "../a?b", {"url": "https://x.org/..%2Fa%3Fb"}),
+        ("http.get_json", {"headers": "X-A: {{body.v}}"}, "v\nAuthorization: x", "contains a line break"),
+        ("rss.newest_item", {"url": "https://x.org/{{body.v}}"}, "../a?b", {"url": "https://x.org/..%2Fa%3Fb"}),
+        ("calendar.event_at", {"url": "https://x.org/{{body.v}}"}, "../a?b", {"url": "https://x.org/..%2Fa%3Fb"}),
         ("http.request", {"content_type": "application/x-www-form-urlencoded", "body": "a={{body.v}}&b={{body.v | urlencode}}"}, "1&c=2", {"body": "a=1%26c%3D2&b=1%26c%3D2"}),
         ("http.request", {"headers": '{"content-type": "application/x-www-form-urlencoded"}', "body": "a={{body.v}}"}, "1&c=2", {"body": "a=1%26c%3D2"}),
         ("http.request", {"body": '<a b="{{body.v}}">{{body.v}}</a>'}, '"><c/>', {"body": '<a b="&quot;&gt;&lt;c/&gt;">&quot;&gt;&lt;c/&gt;</a>'}),
