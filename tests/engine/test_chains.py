@@ -10,7 +10,7 @@ from area.areas import AreaIn, AreaPatch, Part, bundles, chains, links
 from area.engine import control
 from area.engine.execution import followers
 from area.kit.problems import Conflict, Invalid
-from area.runs import retention
+from area.runs import retention, whole
 from area.sdk import Permanent, Retry
 
 from .conftest import make_area, make_user, offer, rows, settled, until, worker
@@ -481,4 +481,41 @@ async def test_a_chain_is_one_document_in_a_file(state, user, world):
         await apply(read)
     assert [error["field"] for error in raised.value.errors] == [
         "areas.0.then.1.also_after", "areas.0.then.2.only_if",
+    ]  # fmt: skip
+
+
+def sent(preview):
+    return {
+        "text": preview.parameters.get("text"),
+        "why": preview.why,
+        "then": {link.name: sent(link) for link in preview.then},
+    }
+
+
+async def test_a_dry_run_shows_what_each_link_would_send(state, user, world):
+    area = await create(state, user, CHAIN)
+    form = AreaIn.model_validate(CHAIN)
+    event = {"body": {"title": "Hi"}}
+    async with state.database.sessions() as session:
+        saved = await control.preview(session, state, user, area.id, event)
+        checked = await areas.check(session, control.scope(state), form.action, form.reaction, saving=False)
+        draft = await control.preview(session, state, user, checked, event, name=form.name, then=form.then)
+    each = {"text": " Hello", "why": None, "then": {}}
+    second = {"text": "Hello!", "why": None, "then": {"Each": each}}
+    told = {"text": "example.org answered 404.", "why": None, "then": {}}
+    assert sent(saved) == {"text": "Hi", "why": None, "then": {"Second": second, "Told": told}}
+    assert sent(draft) == sent(saved)
+    assert world.sent == []
+
+
+async def test_runs_are_listed_with_what_they_led_to(state, user, world):
+    area = await create(state, user, CHAIN)
+    found = await ran(state, area, {"body": [1, 2]})
+    root = found[0]["id"]
+    async with state.database.sessions() as session:
+        (line,) = await whole.newest(session, user, limit=10)
+        lines = await whole.whole(session, user, found[2]["id"])
+    assert (line.id, line.status, line.executions, line.failed, line.waiting) == (root, "success", 4, 0, 0)
+    assert [(depth, line.area_name, line.index) for depth, line in whole.below(lines)] == [
+        (0, "First one", None), (1, "Second", None), (2, "Each", 0), (2, "Each", 1),
     ]  # fmt: skip

@@ -163,7 +163,8 @@ async def try_draft(
 ) -> dry_run.Preview:
     """Dry run: shows what would be sent, and sends nothing. A look-up is really asked: `result` is its answer."""
     checked = await areas.check(session, scope, form.area.action, form.area.reaction, saving=False)
-    preview = await control.preview(session, state, identity.user.id, checked, form.data, cache=cache)
+    user_id, name, then = identity.user.id, form.area.name, form.area.then
+    preview = await control.preview(session, state, user_id, checked, form.data, cache=cache, name=name, then=then)
     return in_words(request, preview)
 
 

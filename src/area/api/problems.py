@@ -126,6 +126,8 @@ def in_words(request: Request, model: _Model) -> _Model:
     }
     if errors := getattr(model, "errors", None):
         changes["errors"] = in_language(request, errors)
+    if then := getattr(model, "then", None):
+        changes["then"] = [in_words(request, link) for link in then]
     return model.model_copy(update=changes) if changes else model
 
 

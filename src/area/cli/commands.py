@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from area import __version__
-from area.cli import areas, catalog, connector, console, db, doctor, executions, keys, log, mail, tokens, trial, users
+from area.cli import (
+    areas,
+    catalog,
+    chains,
+    connector,
+    console,
+    db,
+    doctor,
+    executions,
+    keys,
+    log,
+    mail,
+    tokens,
+    trial,
+    users,
+)
 
 app = typer.Typer(
     name="area",
@@ -88,6 +103,7 @@ app.add_typer(executions.app, name="executions")
 app.command("apply")(areas.apply)
 app.command("export")(areas.export)
 app.command("run")(log.run)
+app.command("runs")(chains.runs)
 app.command("replay")(log.replay)
 app.command("tail")(log.tail)
 app.command("try")(trial.try_)

@@ -30,9 +30,12 @@ def run(
     area: Annotated[str, typer.Argument(metavar="ID", help="The AREA's id, or its name if it is unique.")],
     data: Annotated[str | None, typer.Option("--data", help="The action's return values, as JSON.")] = None,
     wait: Wait = 30,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Also wait for the AREAs that follow it, and print each as it ends.")
+    ] = False,
     as_json: console.AsJson = False,
 ) -> None:
-    """Run an AREA once, for real, even if it is switched off.
+    """Run an AREA once, for real, even if it is switched off. In a chain, the AREAs that follow it run too.
 
     The event is --data, or else the AREA's last event, or else the action's sample. Ignores only_if and the delay.
     """
@@ -44,9 +47,45 @@ def run(
         area_id, user_id = await area_of(state, area)
         async with state.database.transaction() as session:
             number = await control.run(session, state, user_id, area_id, event)
-        return await _until_over(state, user_id, number, wait)
+        if follow:
+            lines.extend(await _follow_run(state, user_id, number, wait, as_json=as_json))
+        return await _until_over(state, user_id, number, 0 if follow else wait)
 
-    _tell(console.with_state(work), waited=wait, as_json=as_json)
+    lines: list[ExecutionLine] = []
+    view = console.with_state(work)
+    if not follow:
+        _tell(view, waited=wait, as_json=as_json)
+        return
+    if as_json:
+        console.print_json(lines)
+    if any(line.status in ("failed", "pending", "running") for line in lines):
+        raise typer.Exit(1)
+
+
+async def _follow_run(
+    state: "State", user_id: int, run: int, seconds: float, *, as_json: bool
+) -> "list[ExecutionLine]":
+    """Print a run's executions as they end, until all have or the time is up. Returns all of them."""
+    import asyncio
+
+    from area.cli.chains import told
+    from area.runs import whole
+
+    end, printed = time.monotonic() + seconds, set()
+    while True:
+        async with state.database.sessions() as session:
+            lines = await whole.whole(session, user_id, run)
+        for depth, line in whole.below(lines):
+            if line.status not in ("pending", "running") and line.id not in printed:
+                printed.add(line.id)
+                if not as_json:
+                    console.echo(told(line, depth))
+        if len(printed) == len(lines):
+            return lines
+        if time.monotonic() > end:
+            console.echo(f"{len(lines) - len(printed)} not finished after {seconds:.0f} seconds.", err=True)
+            return lines
+        await asyncio.sleep(LOOK_EVERY)
 
 
 def replay(

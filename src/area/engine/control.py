@@ -1,5 +1,9 @@
-"""What people do with executions: run, replay, cancel, dry run."""
+"""What people do with executions: run, replay, cancel, dry run.
 
+One module, since each of them begins with the same look at who owns what.
+"""
+
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import orjson
@@ -8,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
-from area.areas import Checked
+from area.areas import Checked, LinkIn
 from area.areas.parameters import configs
 from area.areas.parameters import present as present_config
 from area.areas.plans import Plan, compile_config, field_errors, to_text
@@ -19,7 +23,7 @@ from area.db import queue
 from area.db.models import Area, AreaExecution, AreaVersion, ExecutionLink, ExecutionRecord
 from area.db.notify import Channel
 from area.db.session import notify, raw
-from area.engine import dry_run
+from area.engine import dry_run, trying
 from area.engine.cache import Cache
 from area.engine.intake import LaterJob, enqueue_later
 from area.engine.state import State
@@ -66,23 +70,29 @@ async def preview(
     data: dict[str, Any] | None = None,
     *,
     cache: Cache | None = None,
+    name: str = "",
+    then: Sequence[LinkIn] = (),
 ) -> dry_run.Preview:
-    """Fill in an AREA (saved or not) with `data`, or what would come now, or its last event, or the action's sample.
+    """Fill in an AREA (saved or not) with `data`, or what would come now, or its last event, or the action's sample,
+    and then those that follow it. `name` and `then` are of one that isn't saved.
 
     Sends nothing; but with a `cache`, a look-up is asked. For that time the session gives its connection back, so what
     it has not committed is lost.
     """
     if isinstance(wanted, int):
         area = await _own_area(session, user_id, wanted)
+        name, following = area.name, await trying.saved(session, scope(state), user_id, wanted)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
         last = None if data is not None else current_event(plan) or await _last_event(session, area.id)
     else:
+        following = await trying.drafted(session, scope(state), then)
         plan, last = wanted.plan, current_event(wanted.plan) if data is None else None
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
-    shown, params = await dry_run.fill(plan, event, sample=sample, timezone=await _timezone(session, user_id))
+    timezone = await _timezone(session, user_id)
+    shown, params = await dry_run.fill(plan, event, sample=sample, timezone=timezone)
     if cache is None or params is None or not plan.reaction.finds:
-        return shown
+        return await trying.followed(name, shown, plan, following, timezone)
     given = None if isinstance(wanted, int) else wanted.given["reaction"]
     number = plan.reaction_connection
     if given is not None and given.connection:
@@ -90,7 +100,8 @@ async def preview(
     await session.close()
     answer = await dry_run.ask(state, cache, plan, Ref(user_id, plan.reaction.service.slug, number), params)
     result = orjson.loads(answer.result) if answer.result else None
-    return shown.model_copy(update={"runs": answer.why is None, "why": answer.why, "result": result})
+    shown = shown.model_copy(update={"runs": answer.why is None, "why": answer.why, "result": result})
+    return await trying.followed(name, shown, plan, following, timezone)
 
 
 def current_event(plan: Plan) -> dict[str, Any] | None:

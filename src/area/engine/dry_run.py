@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from area.areas.links import When
 from area.areas.plans import Plan, field_errors
 from area.connections.vault import Ref
 from area.engine import access, proof
@@ -46,6 +47,17 @@ class Preview(BaseModel):
     parameters: dict[str, Any]
     errors: list[FieldError]
     result: dict[str, Any] | None = None
+    then: list["LinkPreview"] = []
+
+
+class LinkPreview(Preview):
+    """A dry run of a link of a chain, with sample results of the AREAs before it. `area_id` is null if it isn't saved.
+    With `for_each` it is of the first item.
+    """
+
+    area_id: int | None
+    name: str
+    when: When
 
 
 @dataclass(frozen=True, slots=True)
