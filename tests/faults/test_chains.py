@@ -132,7 +132,7 @@ STEPS = [(place, step) for step in (1, 2, 3) for place in ("before", "in", "afte
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_a_worker_is_killed_at_each_step_of_a_chain(catalog_dsn, tmp_path):
     rounds = [STEPS[number % len(STEPS)] for number in range(20)]
     made, keys, kills = await trial(catalog_dsn, tmp_path, rounds)
