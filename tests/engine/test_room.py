@@ -1,10 +1,15 @@
 """How a worker's slots are shared, what makes room for others, and what a stopping worker hands back."""
 
 import asyncio
+import uuid
 
+import asyncpg
 import pytest
+from pgqueuer.db import AsyncpgPoolDriver
+from pgqueuer.ports.repository import EntrypointExecutionParameter
 from structlog.testing import capture_logs
 
+from area.db import queue
 from area.engine import runtime
 from area.engine.execution import executor, fairness, outcome
 from area.engine.intake import BULK
@@ -127,3 +132,38 @@ async def test_the_runs_of_the_last_minute_are_those_of_all_users(state, user):
     )
     async with state.database.sessions() as session:
         assert await figures.last_minute(session) == 2
+
+
+async def test_a_worker_that_has_much_to_do_claims_less_often(state, dsn, monkeypatch):
+    """Larger claims cost less; a single execution waits for none."""
+    monkeypatch.setattr(queue, "APART", 3600.0)
+
+    class Handler:
+        stopping = False
+        room = staticmethod(lambda: asyncio.sleep(0))
+
+        def claimed(self, jobs):
+            return sum(job.payload.count(b"\n") + 1 for job in jobs)
+
+    pool = await asyncpg.create_pool(dsn, min_size=1, max_size=1)
+    queries = queue._queries(queue._CarefulQueries, AsyncpgPoolDriver(pool))
+    queries.handler = Handler()
+    entrypoints = {queue.EXECUTE: EntrypointExecutionParameter(concurrency_limit=0)}
+
+    async def claim(*payloads):
+        async with pool.acquire() as conn:
+            await queue.enqueue(conn, queue.EXECUTE, payloads, [0] * len(payloads))
+        return await queries.dequeue(10, entrypoints, uuid.uuid4(), None, queue.HEARTBEAT)
+
+    try:
+        assert await queries.eligible_queued_work([queue.EXECUTE]) == 0
+        assert len(await claim(b"1 1 {}")) == 1
+        assert len(await claim(b"\n".join([b"2 1 {}"] * (queue.CROWD + 1)))) == 1, "at once, after few"
+        assert await queries.eligible_queued_work([queue.EXECUTE]) == 1, "expected, without a look"
+        second = asyncio.create_task(claim(b"3 1 {}"))
+        while not await pool.fetchval("select count(*) from pgqueuer where status = 'queued'"):
+            await asyncio.sleep(0.01)
+        assert not second.done()
+        second.cancel()
+    finally:
+        await pool.close()

@@ -48,6 +48,9 @@ BATCH = 10  # jobs per claim
 HEARTBEAT = timedelta(seconds=10)  # a job whose worker was silent for that long runs elsewhere
 IDLE = timedelta(seconds=5)  # at most, between two claims without a notification
 LOOK_AHEAD = timedelta(milliseconds=250)  # between checks for deferred jobs while other jobs run
+CROWD = 4  # executions in a claim, after which the next one waits: fewer, larger claims cost less
+APART = 0.01  # seconds between two such claims
+BUSY = timedelta(seconds=1)  # after a claim, more jobs are expected
 LONGEST_PAUSE = 3.0  # seconds before it reconnects
 
 # two CTEs: jobs of lines of `members (id, priority, part, line)`, one for each priority and part
@@ -307,8 +310,8 @@ class Handler(Protocol):
     async def room(self) -> None:
         """Return when more jobs may be claimed."""
 
-    def claimed(self, jobs: Sequence[Job]) -> None:
-        """These jobs are held from now on."""
+    def claimed(self, jobs: Sequence[Job]) -> int:
+        """These jobs are held from now on. Returns how many executions they have."""
 
     async def execute(self, job: Job) -> None:
         """Work on a job of `EXECUTE`."""
@@ -365,11 +368,22 @@ class Consumer:
 
 class _CarefulQueries(Queries):
     """Claims jobs only while there is room, since PgQueuer's own limit counts jobs that are done but not flushed, and
-    throttles. Removes only jobs that are done.
+    throttles; and while there are many, not too few at once. Removes only jobs that are done.
     """
 
     handler: Handler
     _asked: float = 0.0
+    _claimed: float = 0.0
+    _crowded: bool = False
+
+    @override
+    async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        """How many jobs are due. Called after every empty claim: while there was work lately, PgQueuer may as well look
+        again.
+        """
+        if time.monotonic() - self._claimed < BUSY.total_seconds():
+            return 1
+        return await super().eligible_queued_work(entrypoints)
 
     @override
     async def next_deferred_eta(self, entrypoints: list[QueueEntrypoint]) -> timedelta | None:
@@ -391,12 +405,16 @@ class _CarefulQueries(Queries):
     ) -> list[Job]:
         """PgQueuer's, once the worker has room; nothing once it stops."""
         await self.handler.room()
+        if self._crowded:
+            await asyncio.sleep(self._claimed + APART - time.monotonic())
         if self.handler.stopping:
             return []
         jobs = await super().dequeue(
             batch_size, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
         )
-        self.handler.claimed(jobs)
+        self._crowded = self.handler.claimed(jobs) > CROWD
+        if jobs:
+            self._claimed = time.monotonic()
         return jobs
 
     @override

@@ -75,14 +75,16 @@ class Executor:
         """Wait until the worker has room to claim more jobs."""
         await self._room.wait()
 
-    def claimed(self, jobs: Sequence[Job]) -> None:
+    def claimed(self, jobs: Sequence[Job]) -> int:
         """Count the executions of these jobs immediately: else the worker would claim far more than it has room for."""
+        before = self.held
         for job in jobs:
             if job.id not in self._claims:
                 self._claims[job.id] = (job.payload or b"").count(b"\n") + 1
                 self.held += self._claims[job.id]
         if self.held >= HELD:
             self._room.clear()
+        return self.held - before
 
     def _let_go(self, job: Job) -> None:
         self.held -= self._claims.pop(job.id, 0)
