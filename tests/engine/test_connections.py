@@ -77,7 +77,7 @@ async def test_who_renews_it_while_a_run_finds_it_expired_has_it_work(state, use
     assert await rows(state, "select * from notices") == []
 
 
-MAY_NOT = "The connection to Locked works, but its account or token may not do this."
+MAY_NOT = "The connection to Locked works, but its account or token isn't allowed to do this."
 
 
 async def test_a_401_that_means_a_missing_right_expires_nothing(state, user, world):

@@ -541,7 +541,7 @@ async def test_what_is_too_large_is_left_out_told_once_and_holds_up_nothing(stat
     assert [(row["user_id"], row["area_id"]) for row in records] == [(user, created[0].id), (other, created[1].id)]
     for row, area in zip(records, created, strict=True):
         assert row["title"] == f"{area.name} skipped an event"
-        assert "and an event may have 1,048,576" in row["body"]
+        assert "the limit is 1,048,576" in row["body"]
         assert "Other events still do." in row["body"]
         async with state.database.sessions() as session:
             view = await areas.get(session, control.scope(state), row["user_id"], area.id)

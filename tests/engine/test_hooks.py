@@ -233,7 +233,7 @@ async def test_413_for_an_event_that_becomes_larger_than_its_body(state, user, h
     status, answer, _ = await filled(MAX_EVENT // 2)
     assert (status, answer["title"]) == (413, "Too large")
     match = re.fullmatch(
-        r"This event has ([\d,]+) bytes, and an event may have 1,048,576. Send less, or choose a part of it.",
+        r"This event has ([\d,]+) bytes; the limit is 1,048,576. Send less, or select a part of it.",
         answer["detail"],
     )
     around = int(match[1].replace(",", "")) - MAX_EVENT  # what isn't the text

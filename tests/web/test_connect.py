@@ -253,7 +253,7 @@ async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(wor
     assert response.status == 200
     await admin.go("/admin/clients")
     card = admin.page.locator("#client-notion")
-    await expect(card).to_contain_text("Someone sent this token as Notion")
+    await expect(card).to_contain_text("A request that claims to come from Notion contained this token")
     await expect(card).to_contain_text("AREA_NOTION_SIGNING_SECRET")
     await expect(card.locator("#token-notion-1")).to_have_text("secret_tMr")
     for path in ("/services/notion", "/api/services", "/api/services/notion"):
