@@ -23,6 +23,7 @@ from area.runs.excerpts import excerpts
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, form_fields
 from area.sdk.sensitive import MASK
+from area.web import steps
 from area.web.details.curl import curl
 from area.web.editor.inputs import readable
 from area.web.parts.pages import Fields, Page, SignedIn
@@ -57,11 +58,14 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
     """The page of one AREA."""
     area = await areas.get(session, scope, page.user.id, area_id)
     latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    chain = steps.steps(page, area.chain) if area.chain else []
     return await page.show(
         "details.html",
         nav="home",
         area=area,
         known=known(scope.registry, area),
+        chain_steps=chain,
+        place=next((step for step in chain if step.id == area_id), None),
         sentence=sentences(scope.registry, [area], page.language)[0],
         action_parameters=parameters(page, area.action, "action"),
         reaction_parameters=parameters(page, area.reaction, "reaction"),
@@ -106,6 +110,13 @@ async def power(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, sess
     if not page.partial:
         return page.to(f"/areas/{area_id}")
     return await _state(page, area, scope.registry)
+
+
+@router.post("/areas/{area_id:int}/chain")
+async def switch_chain(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
+    """Switch all AREAs of its chain on or off."""
+    await areas.switch_chain(session, scope, page.user.id, area_id, active=form.get("on") == "1")
+    return page.to(f"/areas/{area_id}")
 
 
 @router.post("/areas/{area_id:int}/try")
@@ -176,10 +187,14 @@ async def export(
 
 
 @router.post("/areas/{area_id:int}/delete")
-async def delete(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
-    """Delete it with its runs."""
+async def delete(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
+    """Delete it with its runs. In a chain, `then` says what becomes of the AREAs that follow it."""
     area = await areas.get(session, scope, page.user.id, area_id)
-    await areas.remove(session, page.user.id, area_id)
+    choices: dict[str, Literal["follow", "delete"]] = {"follow": "follow", "delete": "delete"}
+    try:
+        await areas.take_out(session, scope, page.user.id, area_id, then=choices.get(form.get("then", "")))
+    except Conflict as error:
+        return page.to(f"/areas/{area_id}", said=page.tell(error))
     return page.to("/", said=page.say("“%(name)s” deleted.", name=area.name))
 
 

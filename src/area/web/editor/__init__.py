@@ -21,7 +21,7 @@ from area.engine import control
 from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
 from area.kit.sentences import REGIONS
-from area.web.editor import connected, credentials, drafts, errors, forms, inputs, merge, preview, rows, sides
+from area.web.editor import connected, credentials, drafts, errors, forms, inputs, link, merge, preview, rows, sides
 from area.web.editor import origin as origins
 from area.web.editor.forms import SIDES, Form, Side
 from area.web.editor.origin import Origin
@@ -33,6 +33,7 @@ from area.web.parts.pages import Fields, Page, SignedIn
 
 router = APIRouter()
 
+SAVE = ("save", "then")  # buttons
 PARTS = frozenset(
     {
         *("action", "reaction", "action_values", "reaction_values", "condition", "removed"),
@@ -84,11 +85,12 @@ async def new(
     session: SessionDep,
     recipe: str = "",
     copy: str = "",
+    then: str = "",
     action: str = "",
     reaction: str = "",
 ) -> Response:
-    """A new AREA, empty or from a recipe, a copy, or one preselected side."""
-    query = {"recipe": recipe, "copy": copy, "action": action, "reaction": reaction}
+    """A new AREA, empty or from a recipe, a copy, or one preselected side, or one that follows another (`then`)."""
+    query = {"recipe": recipe, "copy": copy, "then": then, "action": action, "reaction": reaction}
     key = next((f"{name}:{value[:80]}" for name, value in query.items() if value), "new")
     if action and reaction:
         key = f"action:{action[:80]} {reaction[:80]}"
@@ -107,7 +109,7 @@ async def edit(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep
 async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: SessionDep) -> Response:
     """Handle input: save a draft and redraw the form, or save the AREA."""
     verb, _, rest = posted.get("do", "").partition(" ")
-    saving = verb == "save"
+    saving = verb in SAVE
     editing = await read(page, session, scope, posted)
     if verb in ("discard", "cancel"):
         await drafts.remove(session, page.user.id, editing.origin.key)
@@ -115,7 +117,7 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
     overtaken = bring_up(editing)
     await press(editing, verb, rest)
     findings = await check(editing, saving=saving)
-    saved = await act(editing, findings, saving=saving and not overtaken)
+    saved = await act(editing, findings, saving=saving and not overtaken, then=verb == "then")
     return saved or await show(editing, findings, saving=saving)
 
 
@@ -125,7 +127,7 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
 async def read(page: Page, session: AsyncSession, scope: Scope, posted: Fields) -> Editing:
     """The posted form. Raises `NotFound`. An AREA that is saved is locked, so that no one changes it in between."""
     key = posted.get("key", "")
-    if posted.get("do") == "save" and key.isascii() and key.isdigit() and len(key) < 10:
+    if posted.get("do") in SAVE and key.isascii() and key.isdigit() and len(key) < 10:
         await areas.own(session, page.user.id, int(key), lock=True)
     origin = await origins.find(page, session, scope, key)
     return Editing(page, session, scope, origin, forms.read(posted), read_sight(posted))
@@ -158,7 +160,7 @@ def bring_up(editing: Editing) -> bool:
 async def press(editing: Editing, verb: str, rest: str) -> None:
     """Apply a button other than Save."""
     page, session, scope, sight = editing.page, editing.session, editing.scope, editing.sight
-    sight.tried = sight.tried or verb in ("save", "try")
+    sight.tried = sight.tried or verb in (*SAVE, "try")
     sight.trying = sight.trying or verb == "try"
     if verb == "run" and editing.origin.area:
         sight.run = await control.run(session, page.state, page.user.id, editing.origin.area.id)
@@ -219,8 +221,10 @@ async def _compile(editing: Editing, findings: Findings, *, saving: bool) -> Non
 # Act
 
 
-async def act(editing: Editing, findings: Findings, *, saving: bool) -> Response | None:
-    """Save and redirect to the AREA if the form is valid; otherwise store the draft."""
+async def act(editing: Editing, findings: Findings, *, saving: bool, then: bool = False) -> Response | None:
+    """Save and redirect to the AREA, or to one that is to follow it (`then`), if the form is valid; otherwise store the
+    draft.
+    """
     page, session, origin = editing.page, editing.session, editing.origin
     if saving and findings.wanted and (not findings.errors or (origin.area and not findings.changed & PARTS)):
         try:
@@ -232,7 +236,8 @@ async def act(editing: Editing, findings: Findings, *, saving: bool) -> Response
             editing.sight.problem = page.tell(error)
         else:
             await drafts.remove(session, page.user.id, origin.key)
-            return page.to(f"/areas/{area.id}", said=page.say("Saved."))
+            address = f"/areas/new?then={area.id}" if then else f"/areas/{area.id}"
+            return page.to(address, said=page.say("Saved."))
     findings.draft_kept = await _keep(editing, findings)
     return None
 
@@ -271,7 +276,8 @@ async def show(editing: Editing, findings: Findings, *, saving: bool = False) ->
     await _fill(editing, findings)
     checked = None if findings.errors else findings.checked
     area_id = origin.area.id if origin.area else None
-    looked = await preview.look(page, session, form, findings.action, findings.reaction, checked, area_id)
+    place = await link.place(page, session, form, origin)
+    looked = await preview.look(page, session, form, findings.action, findings.reaction, checked, area_id, place.sample)
     if saving:
         sight.focus = "merged" if editing.sight.taken or editing.sight.both else "errors"
     elif sight.focus.startswith("first-"):
@@ -291,7 +297,8 @@ async def show(editing: Editing, findings: Findings, *, saving: bool = False) ->
         changed=bool(findings.changed),
         kept_draft=findings.draft_kept,
         simple=form.condition is not None or rows.read(form.only_if) is not None,
-        values=forms.values_used(form, [chip.path for chip in looked.chips]),
+        values=forms.values_used(form, place.paths or [chip.path for chip in looked.chips]),
+        place=place,
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
         recipes=RECIPES,

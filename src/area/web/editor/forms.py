@@ -19,6 +19,7 @@ from area.web.editor.rows import Row, Rows
 Side = Literal["action", "reaction"]
 SIDES: tuple[Side, Side] = ("action", "reaction")
 MOST_ROWS = 20
+LINK = "area.ran"  # the action of an AREA that follows others
 
 
 class Form(BaseModel):
@@ -246,7 +247,9 @@ def _part(form: Form, view: ComponentView, side: Side, kept: set[str]) -> Part:
 
 
 def suggested(action: ComponentView | None, reaction: ComponentView | None) -> str:
-    """Suggested name made of both titles."""
+    """Suggested name made of both titles; of an AREA that follows others, the reaction's."""
+    if action and reaction and action.key == LINK:
+        return reaction.title[:255]
     return f"{action.title} → {reaction.title}"[:255] if action and reaction else ""
 
 

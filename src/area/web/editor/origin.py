@@ -5,11 +5,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
 from area.areas.plans import Scope, to_text
-from area.areas.views import AreaOut
+from area.areas.views import AreaOut, ChainLink, PartOut
 from area.kit.problems import NotFound
 from area.sdk.sensitive import MASK
 from area.web.editor import forms
-from area.web.editor.forms import SIDES, Form, Side
+from area.web.editor.forms import LINK, SIDES, Form, Side
 from area.web.editor.recipes import RECIPES
 from area.web.parts.pages import Page
 
@@ -22,11 +22,31 @@ class Origin(BaseModel):
     area: AreaOut | None = None
     start: Form
     secrets_left_out: bool = False
+    before: AreaOut | None = None  # of a new link: the AREA that it follows
+
+    @property
+    def chain(self) -> ChainLink | None:
+        """The chain that the AREA, or the one before it, belongs to."""
+        area = self.area or self.before
+        return area.chain if area else None
+
+    @property
+    def head(self) -> PartOut | None:
+        """The action that the chain begins with."""
+        first = self.chain or self.area or self.before
+        return first.action if first else None
+
+    @property
+    def first(self) -> int | None:
+        """The AREA that the chain begins with."""
+        first = self.chain or self.area or self.before
+        return first.id if first else None
 
     @property
     def back(self) -> str:
         """Where one came from."""
-        return f"/areas/{self.area.id}" if self.area else "/"
+        area = self.area or self.before
+        return f"/areas/{area.id}" if area else "/"
 
     def kept(self, form: Form) -> dict[Side, set[str]]:
         """Names of stored secrets, for components that are still the same."""
@@ -59,15 +79,23 @@ async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Ori
     if word == "action" and scope.registry.action(first) and scope.registry.reaction(second):
         start = Form(action=first, reaction=second)
         return Origin(key=key, address=f"/areas/new?action={first}&reaction={second}", start=start)
-    number = rest if word == "copy" else key
+    number = rest if word in ("copy", "then") else key
     if number.isascii() and number.isdigit() and len(number) < 10:
         area = await areas.get(session, scope, page.user.id, int(number))
+        if word == "then":
+            return _link(area)
         return _copy(page, area) if word == "copy" else _saved(area)
     raise NotFound
 
 
 def _saved(area: AreaOut) -> Origin:
     return Origin(key=str(area.id), address=f"/areas/{area.id}/edit", area=area, start=forms.of_area(area))
+
+
+def _link(area: AreaOut) -> Origin:
+    start = Form(action=LINK, action_values={"after": f"[{area.id}]"})
+    address = f"/areas/new?then={area.id}"
+    return Origin(key=f"then:{area.id}", address=address, start=start, before=area)
 
 
 def _copy(page: Page, area: AreaOut) -> Origin:

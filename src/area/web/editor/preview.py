@@ -78,13 +78,18 @@ async def look(
     reaction: ComponentView | None,
     checked: Checked | None,
     area_id: int | None,
+    example: Mapping[str, Any] | None = None,
 ) -> Look:
-    """What the reaction would receive for the AREA's last event, or the action's sample."""
+    """What the reaction would receive for the AREA's last event, or the action's sample: the `example`, if there is
+    one.
+    """
     code = page.state.registry.action(action.key) if action else None
     if action is None or code is None:
         return Look()
     plan = checked.plan if checked else None
     event, sample = await control.event_of(session, page.state, page.user.id, code, area_id, plan)
+    if sample and example is not None:
+        event = dict(example)
     dry = await control.preview(session, page.state, page.user.id, checked, event) if checked else None
     return Look(
         chips=chips(action, event),
@@ -114,11 +119,11 @@ def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
     for return_value in action.return_values:
         value = event.get(return_value.name)
         examples.append(Chip(path=return_value.name, description=return_value.description or "", example=_short(value)))
-        examples += islice(_inside(return_value.name, value), MOST_KEYS)
+        examples += islice(inside(return_value.name, value), MOST_KEYS)
     return examples
 
 
-def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
+def inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
     """Chips for the leaf values of a nested object."""
     if not isinstance(value, dict) or depth > 4:
         return
@@ -126,7 +131,7 @@ def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
         if key.isidentifier() and key.isascii():
             deeper = f"{path}.{key}"
             if isinstance(inner, dict):
-                yield from _inside(deeper, inner, depth + 1)
+                yield from inside(deeper, inner, depth + 1)
             else:
                 yield _chip(deeper, inner)
 

@@ -29,6 +29,7 @@ router = APIRouter()
 
 PAGE = 50
 BULK = 500  # runs that are run again at once
+MOST_LINKS = 200  # runs of a chain that are shown
 OPEN = 200  # rows that aren't over and are asked after
 LARGEST = 200_000  # characters of JSON that are shown foldable
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -247,6 +248,8 @@ async def _show(
             for name in {**then.reaction_parameters, **area.reaction.parameters}
             if then.reaction_parameters.get(name) != area.reaction.parameters.get(name)
         ]
+    whole = await runs.find(session, page.user.id, limit=MOST_LINKS, run=view.run) if view.run else []
+    values |= {"whole": whole[::-1], "going": any(line.status not in OVER for line in whole)}
     values |= await _with_logos(page, session, [view])
     return await page.show("_run.html" if page.partial else "run.html", status, nav="runs", **values)
 

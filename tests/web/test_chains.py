@@ -1,0 +1,71 @@
+"""Chains in the pages: a link after an AREA, its values by the AREA they come from, the whole run, and deleting."""
+
+from playwright.async_api import expect
+
+from tests.web.acting import SAVED, axe, fire, hook, over
+from tests.web.conftest import NARROW
+
+
+async def test_a_chain_is_made_followed_and_taken_apart(person):
+    page, keys = person.page, person.page.keyboard
+    area = await hook(person, "New order")
+    await fire(person, area, {"id": "A-17", "lines": ["tea", "salt"]})
+    await over(person, area)
+
+    await person.go(f"/areas/{area['id']}/edit")
+    await page.get_by_role("button", name="Then…").focus()
+    await keys.press("Enter")
+    await page.wait_for_url(f"**/areas/new?then={area['id']}")
+    await expect(page.get_by_role("heading", name="After this")).to_be_visible()
+    await page.get_by_label("Search reactions").fill("notify me")
+    await page.locator("#found-reaction-0").click()
+    await page.get_by_role("textbox", name="Title", exact=True).focus()
+    await page.get_by_role("group", name="From “New order”").get_by_role("button", name="Notice ID").click()
+    await keys.type(" of ")
+    await page.get_by_role("group", name="From what happened first").get_by_role("button", name="body / id").click()
+    await page.get_by_text("For each item of").first.click()
+    await page.get_by_role("textbox", name="For each item of").fill("origin.body.lines")
+    await expect(page.get_by_role("group", name="This run").get_by_role("button", name="Item")).to_be_visible()
+    await expect(page.get_by_role("textbox", name="Title", exact=True)).to_have_value(
+        "{{steps.new_order.notice_id}} of {{origin.body.id}}"
+    )
+    await axe(person, "a link in the editor")
+    await page.set_viewport_size(NARROW)
+    wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.wait_for_url(SAVED)
+
+    chain = page.get_by_role("region", name="Chain")
+    await expect(chain.get_by_role("link")).to_have_count(2)
+    await expect(chain).to_contain_text("for each item of origin.body.lines")
+    await axe(person, "an AREA of a chain")
+    link = (await person.api("GET", f"/api/areas/{page.url.rpartition('/')[2]}"))["id"]
+
+    await fire(person, area, {"id": "A-18", "lines": ["tea", "salt"]})
+    first = (await over(person, area, 2))[0]
+    await over(person, {"id": link}, 2)
+    await person.go(f"/runs/{first['id']}")
+    whole = page.get_by_role("region", name="The whole run")
+    await expect(whole.get_by_role("listitem")).to_have_count(3)
+    await expect(whole.get_by_role("link")).to_have_count(2)
+    await axe(person, "a run of a chain")
+
+    await person.go(f"/areas/{link}")
+    await chain.get_by_role("button", name="Switch the whole chain off").click()
+    await expect(chain.get_by_role("button", name="Switch the whole chain on")).to_be_visible()
+    assert not any(each["is_active"] for each in (await person.api("GET", "/api/areas"))["items"])
+
+    await person.go(f"/areas/{area['id']}")
+    await page.locator("summary[aria-label='More']").click()
+    await page.get_by_role("button", name="Delete with all that follows").click()
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.wait_for_url("**/")
+    assert (await person.api("GET", "/api/areas"))["items"] == []
+
+
+async def test_an_area_alone_shows_nothing_new_but_then(person):
+    area = await hook(person)
+    await person.go(f"/areas/{area['id']}")
+    await expect(person.page.get_by_role("region", name="Chain")).to_have_count(0)
+    await expect(person.page.get_by_role("link", name="Then…")).to_be_visible()
