@@ -23,8 +23,8 @@ async def test_a_chain_is_made_followed_and_taken_apart(person):
     await page.get_by_role("group", name="From “New order”").get_by_role("button", name="Notice ID").click()
     await keys.type(" of ")
     await page.get_by_role("group", name="From what happened first").get_by_role("button", name="body / id").click()
-    await page.get_by_text("For each item of").first.click()
-    await page.get_by_role("textbox", name="For each item of").fill("origin.body.lines")
+    await page.locator("#more-each summary").click()
+    await page.get_by_role("combobox", name="For each item of").fill("origin.body.lines")
     await expect(page.get_by_role("group", name="This run").get_by_role("button", name="Item")).to_be_visible()
     await expect(page.get_by_role("textbox", name="Title", exact=True)).to_have_value(
         "{{steps.new_order.notice_id}} of {{origin.body.id}}"
