@@ -1,6 +1,5 @@
 """`area doctor`: checks everything that AREA needs, and explains how to fix what is wrong."""
 
-import http.client
 import os
 import re
 import shutil
@@ -226,6 +225,8 @@ def _proxy(settings: "Settings") -> Finding:
 
 def _untrusted_peers(settings: "Settings") -> list[str]:
     """Peers whose X-Forwarded-For this machine's running web processes ignored. Empty if none runs."""
+    import http.client
+
     try:
         _, text = fetch(settings, "/metrics")
     except (OSError, http.client.HTTPException):

@@ -1,6 +1,5 @@
 """What `area doctor` checks in the database, and what a check finds."""
 
-import http.client
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -163,6 +162,8 @@ async def _secrets(connection: "asyncpg.Connection[Any]", keys: Sequence[str]) -
 
 async def _web(connection: "asyncpg.Connection[Any]", settings: "Settings") -> Finding:
     """Check that a web process responds here, or runs on another machine."""
+    import http.client
+
     from area.cli.supervise import EVERYWHERE
 
     here = f"http://{EVERYWHERE.get(settings.host, settings.host)}:{settings.port}"
@@ -186,6 +187,8 @@ async def _web(connection: "asyncpg.Connection[Any]", settings: "Settings") -> F
 
 def fetch(settings: "Settings", path: str) -> tuple[int, str]:
     """GET from the web process on this machine. Raises `OSError` or `HTTPException`."""
+    import http.client
+
     from area.cli.supervise import EVERYWHERE
 
     connection = http.client.HTTPConnection(
