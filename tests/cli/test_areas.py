@@ -93,3 +93,17 @@ def test_of_several_accounts_one_must_be_named(area, write):
     area.ok("apply", "-f", file, "--user", "bob@example.org")
     assert area.json("export", "--user", "ann")["areas"] == []
     assert [area_view["name"] for area_view in area.json("export", "--user", "2")["areas"]] == ["Doorbell"]
+
+
+def test_a_chain_is_applied_exported_run_and_listed(ann, write):
+    post = {"component": "inbox.post", "parameters": {"title": "{{result.notice_id}}"}}
+    chain = {**DOORBELL, "then": [{"name": "Then", "when": "any", "reaction": post}]}
+    assert ann.ok("apply", "-f", write([chain])) == "created  Doorbell\ncreated  Then\n"
+    exported = yaml.safe_load(ann.ok("export"))["areas"]
+    assert exported[0]["then"] == [{"name": "Then", "when": "any", "reaction": {**post, "connection": None}}]
+    twice = {**chain, "then": [*chain["then"], *chain["then"]]}
+    assert "another AREA in the file has the same name" in ann.refuses("apply", "-f", write([twice]))
+    assert ann("run", "Doorbell", "--follow", "--wait", "0").exit_code == 1  # nobody runs it
+    (run,) = ann.json("runs")
+    assert (run["area_name"], run["status"], run["executions"]) == ("Doorbell", "running", 1)
+    assert ann.ok("runs", str(run["id"])) == f"… {run['id']} Doorbell: pending\n"
