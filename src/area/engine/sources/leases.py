@@ -135,7 +135,6 @@ update sources set due_at = $3, checked_at = now(), failures = failures + 1, las
     failing_since = coalesce(failing_since, now()), lease_owner = null, lease_until = null
 where id = $1 and lease_owner = $2
 """
-LET_GO = "update sources set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
 CHANGE_LANE = "update sources set lane = $3, lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
 REST = "update sources set due_at = null, lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
 HEARD = (
@@ -249,11 +248,6 @@ class Leases:
             pool = await self.state.database.pool()
             await pool.execute(FREE, self.owner, known)
             self.unsure = False
-
-    async def let_go(self, source: Watched) -> None:
-        """Release the lease; the source stays due."""
-        pool = await self.state.database.pool()
-        await pool.execute(LET_GO, source.id, self.owner)
 
     async def anybody(self, source: Watched) -> bool:
         """Whether an active AREA watches the source."""
