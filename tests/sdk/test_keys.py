@@ -154,6 +154,10 @@ async def test_over_http_it_goes_to_private_addresses_only(client, monkeypatch):
     tested = await connections.try_out(client, guard(), http_service, key("bearer", "http://api.example.com/"))
     assert not tested.works
     assert tested.message.startswith("Use https for api.example.com")
+    oauth2 = {"kind": "oauth2", "url": "https://api.example.com/", "token_url": "http://tokens.example.com/token"}
+    secret = http_service.auth.read({**oauth2, "client_id": "area", "client_secret": "canary-client"})
+    tested = await connections.try_out(client, guard(), http_service, secret)
+    assert (tested.works, tested.message.partition(":")[0]) == (False, "Use https for tokens.example.com")
 
 
 async def test_what_is_refused_later_ends_the_connection(sites, client):

@@ -37,6 +37,7 @@ from area.sdk import Account, AuthExpired, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.sdk.context import alone
 from area.sdk.http import Fixed
+from area.sdk.keys import check_no_secret_is_plain
 from area.settings import Settings
 
 TEST_TIMEOUT = 20  # seconds
@@ -160,7 +161,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     secrets = list(forms.secrets_in(credential))
     try:
         async with asyncio.timeout(TEST_TIMEOUT):
-            http = connector.http(client, await _authority(client, connector, credential))
+            http = connector.http(client, await _authority(client, guard, connector, credential))
             context = alone(http, guard, credential, Permanent(NO_PLATFORM))
             reply = await auth.test(context, credential)
     except (Permanent, AuthExpired) as error:
@@ -187,12 +188,14 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     return Tested(works=True, account=account, message=note)
 
 
-async def _authority(client: Client, connector: Connector, credential: BaseModel) -> Fixed | None:
-    """What authenticates the test: the credential, or a token obtained with it. Raises `AuthExpired`, `Retry`."""
-    auth = connector.auth
-    grant = auth.grant(credential) if isinstance(auth, Credentials) and auth.grant else None
+async def _authority(client: Client, guard: Guard, connector: Connector, credential: BaseModel) -> Fixed | None:
+    """What authenticates the test: the credential, or a token obtained with it, over https. Raises connector errors."""
+    grant = (
+        connector.auth.grant(credential) if isinstance(connector.auth, Credentials) and connector.auth.grant else None
+    )
     if grant is None:
         return connector.fixed(credential)
+    await check_no_secret_is_plain(guard, grant.server.token_url)
     return Fixed(grant.access((await grant.ask(client)).access))
 
 

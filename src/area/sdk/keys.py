@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, Validatio
 
 from area.kit.http import RequestFailed, origin
 from area.kit.keys import Keys
-from area.kit.net import is_public
+from area.kit.net import Guard, is_public
 from area.kit.oauth2 import Quirks, Server
 from area.kit.sentences import Sentence
 from area.sdk.context import Context
@@ -205,7 +205,7 @@ async def tried(ctx: Context, key: Key) -> str | None:
 
     Raises `Permanent` if the key is rejected, or would be sent over http to a public address.
     """
-    await _private_if_plain(ctx, key.url)
+    await check_no_secret_is_plain(ctx.guard, key.url)
     response = await ctx.http.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
     if response.status == 401:
         raise Permanent(Sentence("%(host)s rejected this credential (401).", host=response.host))
@@ -221,15 +221,11 @@ async def tried(ctx: Context, key: Key) -> str | None:
     )
 
 
-async def check_token_url(ctx: Context, address: str) -> None:
+async def check_no_secret_is_plain(guard: Guard, address: str) -> None:
     """Raises `Permanent` if a secret would be sent over http to a public address."""
-    await _private_if_plain(ctx, address)
-
-
-async def _private_if_plain(ctx: Context, address: str) -> None:
     parts = urlsplit(origin(address))
     if parts.scheme == "http":
-        addresses = await ctx.guard.resolve(parts.hostname or "", parts.port or 80)
+        addresses = await guard.resolve(parts.hostname or "", parts.port or 80)
         if any(is_public(address) for address in addresses):
             raise Permanent(
                 Sentence(
