@@ -28,31 +28,35 @@ WHOLE = """
     dropbox     write_text.text
     email       send_email.subject send_email.text reply_to_email.message_id reply_to_email.folder reply_to_email.text
                 move_email.message_id move_email.folder move_email.to_folder mark_email.message_id mark_email.folder
-    github      open_issue.title open_pull_request.title open_pull_request.head open_pull_request.base make_gist.filename make_gist.content
+    github      find_issue.words open_issue.title open_pull_request.title open_pull_request.head open_pull_request.base make_gist.filename make_gist.content
                 make_gist.description run_workflow.workflow run_workflow.ref
     gitlab      open_issue.title open_merge_request.title open_merge_request.source open_merge_request.target run_pipeline.ref
-    gmail       send_mail.subject send_mail.text reply_to_mail.message_id reply_to_mail.text create_draft.subject create_draft.text
+    gmail       find_mail.search send_mail.subject send_mail.text reply_to_mail.message_id reply_to_mail.text create_draft.subject create_draft.text
                 add_label.message_id add_label.label remove_label.message_id remove_label.label
     google_calendar
+                find_event.calendar find_event.query
                 create_event.calendar create_event.title create_event.timezone create_event.description create_event.location
                 quick_add.calendar invite.calendar invite.event_id cancel_event.calendar cancel_event.event_id
     google_drive
+                find_file.words
                 create_text_file.name create_text_file.text upload_file.name create_folder.name copy_file.file_id copy_file.name
                 move_file.file_id share_file.file_id share_file.message
     google_sheets
+                find_row.spreadsheet find_row.sheet find_row.key find_row.value
                 append_row.spreadsheet append_row.sheet update_cells.spreadsheet update_cells.sheet update_row.spreadsheet
                 update_row.sheet update_row.key add_sheet.spreadsheet add_sheet.title
     home_assistant
                 notify.message notify.title
     inbox       post.title post.body mail.title mail.body
-    jira        create_issue.type create_issue.summary create_issue.description create_issue.assignee add_comment.issue
+    jira        find_issue.jql create_issue.type create_issue.summary create_issue.description create_issue.assignee add_comment.issue
                 add_comment.text transition_issue.issue transition_issue.status assign_issue.issue assign_issue.assignee
-    linear      create_issue.team create_issue.title set_state.team set_state.issue set_state.state comment_on_issue.issue
+    linear      find_issue.team find_issue.words create_issue.team create_issue.title set_state.team set_state.issue set_state.state comment_on_issue.issue
     mastodon    post_status.warning post_status.reply_to boost.status favourite.status bookmark.status
     microsoft_todo
+                find_task.list find_task.words
                 create_task.list create_task.title create_task.text complete_task.list complete_task.task create_list.name
     mqtt        publish.content_type
-    notion      create_page.database create_page.title create_page.content append_text.page append_text.text update_property.page
+    notion      find_page.database find_page.words create_page.database create_page.title create_page.content append_text.page append_text.text update_property.page
                 update_property.name comment.page comment.text
     onedrive    create_text_file.name create_text_file.folder create_text_file.text add_file_from_url.name add_file_from_url.folder
                 create_folder.name create_folder.folder share_link.item
@@ -63,16 +67,16 @@ WHOLE = """
                 create_product.vendor set_note.note
     slack       post_message.channel post_message.thread add_reaction.channel add_reaction.ts add_reaction.emoji set_topic.channel
                 set_topic.topic
-    spotify     add_to_playlist.playlist create_playlist.name create_playlist.description queue_track.device start_playback.device
+    spotify     find_track.words add_to_playlist.playlist create_playlist.name create_playlist.description queue_track.device start_playback.device
                 start_playback.what pause_playback.device
-    stripe      create_customer.email create_customer.name create_customer.phone create_customer.description
+    stripe      find_customer.email create_customer.email create_customer.name create_customer.phone create_customer.description
                 create_invoice_item.description create_payment_link.price
     teams       send_channel_message.team send_channel_message.channel reply_to_message.team reply_to_message.channel
                 reply_to_message.message send_chat_message.chat create_channel.team create_channel.name create_channel.description
     telegram    send_photo.caption edit_message.text
-    todoist     create_task.content create_task.project create_task.description complete_task.task comment_on_task.task
+    todoist     find_task.filter create_task.content create_task.project create_task.description complete_task.task comment_on_task.task
                 comment_on_task.text
-    trello      create_card.board create_card.list create_card.name create_card.text comment_on_card.card comment_on_card.text
+    trello      find_card.board find_card.words create_card.board create_card.list create_card.name create_card.text comment_on_card.card comment_on_card.text
                 move_card.board move_card.list move_card.card archive_card.card
     twitch      send_message.text announce.text update_channel.title update_channel.category
     youtube     add_to_playlist.playlist add_to_playlist.video rate_video.video comment_on_video.video comment_on_video.text
@@ -329,6 +333,7 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("shopify.add_tags", {"tags": '["vip", "{{body.v}}"]'}, 'a", "b', {"tags": ["vip", 'a", "b']}),
         ("shopify.create_customer", {"tags": '["vip", {{body.v}}]'}, "a, b", {"tags": ["vip", "a, b"]}),
         ("gitlab.run_pipeline", {"variables": '{"A": "{{body.v}}"}'}, '", "B": "', {"variables": {"A": '", "B": "'}}),
+        ("http.get_json", {"url": "https://x.org", "headers": "X-A: {{body.v}}"}, "v\nB: c", "contains a line break"),
         ("http.request", {"content_type": "{{body.v}}", "body": "x"}, "a/b\r\nX-A: b", "should match pattern"),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import pytest
@@ -21,7 +21,7 @@ from area.engine.runtime import worker
 from area.engine.state import State
 from area.registry import Registry
 from area.registry import registry as loaded
-from area.sdk import Context, Credentials, Event, Service, Timer
+from area.sdk import Context, Credentials, Event, Service, Timer, param
 from area.settings import Settings
 from tests.conftest import Copied, name_of, write_catalog
 
@@ -121,6 +121,10 @@ def build(world: World) -> Service:
     @service.reaction("Send once at most", on_crash="fail")
     async def send_once(ctx: Context, params: Send) -> Sent:
         return await act(ctx, params)
+
+    @service.lookup("Find an item")
+    async def find(ctx: Context, text: Annotated[str, param("Title", "x")]) -> Sent | None:
+        return Sent(text=text) if any(title == text for _, title, _ in world.items["default"]) else None
 
     @locked.poll("An item appears to a login", every=timedelta(seconds=1))
     async def locked_item(ctx: Context, params: Topic, since: datetime) -> AsyncIterator[Event[Item]]:

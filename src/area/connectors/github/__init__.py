@@ -239,10 +239,11 @@ async def add_labels(
     repository: Repository,
     number: Number,
     labels: Annotated[Labels, param("Labels, separated by commas", min_length=1)],
-) -> None:
+) -> told.Labelled:
     """Add labels to an issue or pull request."""
     # https://docs.github.com/rest/issues/labels#add-labels-to-an-issue
-    await ctx.http.post(f"/repos/{repository}/issues/{number}/labels", json={"labels": labels})
+    rows = await ctx.http.post(f"/repos/{repository}/issues/{number}/labels", json={"labels": labels})
+    return parse(told.Labelled, {"labels": rows}, "GitHub")
 
 
 @service.reaction("Close an issue", scopes=WRITE, idempotent="same")
@@ -311,6 +312,23 @@ async def run_workflow(
 async def star_repository(ctx: Context, repository: Repository) -> None:
     # https://docs.github.com/rest/activity/starring#star-a-repository-for-the-authenticated-user
     await ctx.http.call("PUT", f"/user/starred/{repository}")
+
+
+@service.lookup("Find an issue", scopes=WRITE)
+async def find_issue(
+    ctx: Context,
+    repository: Repository,
+    words: Annotated[
+        str,
+        param("Words, and qualifiers of GitHub's search", "crash label:bug state:open", min_length=1, max_length=200),
+    ],
+) -> told.Issue | None:
+    """Find the issue of a repository that fits a search best."""
+    query = {"q": f"{words} repo:{repository} is:issue", "per_page": "1"}
+    # https://docs.github.com/rest/search/search#search-issues-and-pull-requests
+    rows = await ctx.http.get("/search/issues", list[dict[str, Any]], at="items", params=query)
+    found = {"issue": rows[0], "repository": {"full_name": repository}} if rows else None
+    return parse(told.Issue, found, "GitHub") if found else None
 
 
 @service.picker

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from area.connectors.github import build, events, service
 from area.sdk import AuthExpired, Hook, Nothing, Permanent, Refused, Retry
-from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, described, finds_nothing, outcomes
 
 github = described("@octokit/openapi/generated/api.github.com.json")
 webhooks = described("@octokit/openapi-webhooks/generated/api.github.com.json")
@@ -341,3 +341,14 @@ async def test_pickers(ctx, vendor):
 async def test_a_body_that_is_no_object_is_refused(ctx):
     with pytest.raises(Permanent, match="content type"):
         await sent(ctx, "new_issue", "issues", [])
+
+
+async def test_an_issue_is_looked_up(ctx, vendor):
+    find, answer = service.reactions["find_issue"], vendor.example("GET", "/search/issues")
+    item = answer["items"][0]
+    vendor.on("GET", "/search/issues", {**answer, "items": [item]})
+    issue = await act(ctx, find, repository="octocat/hello-world", words="crash label:bug")
+    assert (issue.found, issue.number, issue.title) == (True, item["number"], item["title"])
+    assert vendor.asked[-1].query["q"] == "crash label:bug repo:octocat/hello-world is:issue"
+    vendor.on("GET", "/search/issues", {**answer, "items": []})
+    await finds_nothing(ctx, find, repository="octocat/hello-world", words="crash")

@@ -33,6 +33,10 @@ class Issue(Told):
     created_at: datetime = output("issue.created_at", "Date opened", "2026-11-23T09:00:00Z")
 
 
+class Labelled(Output):
+    labels: Names = output("labels", "All labels it has now", ["bug", "urgent"])
+
+
 class PullRequest(Told):
     number: int = output("pull_request.number", "Number in the repository", 43)
     title: str = output("pull_request.title", "Title", "Mend the start")

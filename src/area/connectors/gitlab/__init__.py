@@ -145,6 +145,13 @@ class Note(Told):
     author: str = output("user.username", "Author's login", "octocat")
 
 
+class Commented(Output):
+    id: int = output("id", "ID", 302)
+    body: str = output("body", "Text, in Markdown", "Thank you, we look into it.")
+    author: str | None = output("author.username", "Author's username", "ada", None)
+    created_at: datetime = output("created_at", "Date written", "2026-11-23T09:00:00Z")
+
+
 class Pipeline(Told):
     id: int = output("object_attributes.id", "Number", 31)
     status: str = output("object_attributes.status", "Result", "failed")
@@ -285,10 +292,10 @@ async def write_comment(
     *,
     number: Annotated[Number, param("Number in the project")],
     body: Annotated[Text, param("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
-) -> None:
+) -> Commented:
     """Comment on an issue or merge request."""
     # https://docs.gitlab.com/api/notes/#create-new-issue-note and #create-new-merge-request-note
-    await ctx.http.post(at(project, f"{on}s/{number}/notes"), json={"body": body})
+    return await ctx.http.post(at(project, f"{on}s/{number}/notes"), Commented, json={"body": body})
 
 
 @service.reaction("Add labels", scopes=WRITE, idempotent="same")

@@ -37,6 +37,10 @@ async def ctx(vendor):
         yield ctx
 
 
+# https://docs.gitlab.com/api/notes/#create-an-issue-note
+NOTE = {"id": 302, "body": "Hi", "author": {"id": 1, "username": "pipin"}, "created_at": "2026-11-23T09:00:00Z"}
+
+
 def body(kind: str, action: str = "", **more):
     """A delivery, as https://docs.gitlab.com/user/project/integrations/webhook_events/ shows them."""
     answer = {"iid": 42, "title": "T", "url": PAGE, "source_branch": "mend", "target_branch": "main", "note": "Hi"}
@@ -166,10 +170,10 @@ async def test_todos(ctx, vendor):
             "open_issue", {"title": "T", "labels": "bug"}, "POST", "/issues", ISSUE,
             {"title": "T", "description": "", "labels": "bug"},
         ),
-        ("write_comment", {"number": 42, "body": "Hi"}, "POST", "/issues/{number}/notes", {"id": 1}, {"body": "Hi"}),
+        ("write_comment", {"number": 42, "body": "Hi"}, "POST", "/issues/{number}/notes", NOTE, {"body": "Hi"}),
         (
             "write_comment", {"on": "merge_request", "number": 7, "body": "Hi"}, "POST", "/merge_requests/{number}/notes",
-            {"id": 1}, {"body": "Hi"},
+            NOTE, {"body": "Hi"},
         ),
         ("add_labels", {"number": 42, "labels": "bug"}, "PUT", "/issues/{number}", ISSUE, {"add_labels": "bug"}),
         ("close_issue", {"number": 42}, "PUT", "/issues/{number}", ISSUE, {"state_event": "close"}),

@@ -151,6 +151,20 @@ async def labels(ctx: Context) -> list[Option]:
     ]
 
 
+@service.lookup("Find an e-mail", scopes=READ)
+async def find_mail(
+    ctx: Context,
+    search: Annotated[str, param("Search, as in Gmail", "from:billing@example.com invoice", min_length=1)],
+) -> Mail | None:
+    """Find the newest e-mail that matches a search."""
+    # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
+    params = {"q": search, "maxResults": "1"}
+    async for row in ctx.http.rows(f"{ME}/messages", params=params, most=1):
+        if raw := await _mail(ctx, row.get("id", "")):
+            return read_mail(raw)
+    return None
+
+
 async def _found(ctx: Context, label: str, query: str, since: datetime) -> AsyncIterator[Raw]:
     """E-mails that match. Dates are in seconds: https://developers.google.com/workspace/gmail/api/guides/filtering."""
     words = f"({query.strip()}) " if query.strip() else ""

@@ -15,7 +15,7 @@ from area.connectors.gmail import service
 from area.connectors.gmail.message import read_mail
 from area.sdk import Hook, Permanent, now
 from area.sdk.mail import Letter
-from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, finds_nothing, outcomes
 from area.sdk.testing.engine import delivery
 
 gmail = discovered("gmail.v1")
@@ -320,3 +320,20 @@ def test_what_a_push_tells():
             service.inbound.subscriptions(pushed(wrong))
     with pytest.raises(Permanent):
         service.inbound.subscriptions(delivery(json=[]))
+
+
+async def test_a_mail_is_looked_up(ctx, vendor):
+    vendor.on("GET", "/gmail/v1/users/{userId}/messages", {"messages": [{"id": "m1", "threadId": "t1"}]})
+    head = [{"name": "Subject", "value": "Invoice"}, {"name": "From", "value": "Bill <bill@example.com>"}]
+    raw = {
+        "id": "m1",
+        "threadId": "t1",
+        "internalDate": "1795424400000",
+        "payload": {"mimeType": "text/plain", "headers": head},
+    }
+    vendor.on("GET", "/gmail/v1/users/{userId}/messages/{id}", raw)
+    mail = await act(ctx, service.reactions["find_mail"], search="from:bill")
+    assert (mail.found, mail.id, mail.subject, mail.sender) == (True, "m1", "Invoice", "bill@example.com")
+    assert vendor.asked[0].query["q"] == "from:bill"
+    vendor.on("GET", "/gmail/v1/users/{userId}/messages", {"resultSizeEstimate": 0})
+    await finds_nothing(ctx, service.reactions["find_mail"], search="from:bill")

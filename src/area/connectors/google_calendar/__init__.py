@@ -241,6 +241,28 @@ def _mails(*, notify: bool) -> dict[str, str]:
     return {"sendUpdates": "all" if notify else "none"}
 
 
+@service.lookup("Find an event", scopes=READ)
+async def find_event(
+    ctx: Context,
+    calendar: Calendar = "primary",
+    at: Annotated[datetime | None, param("Time; now if empty", "2026-11-23T09:00:00Z")] = None,
+    hours_ahead: Annotated[
+        int, param("How many hours ahead to look; 0 for events that are going on at that time", 24, ge=0, le=744)
+    ] = 0,
+    query: Query = "",
+) -> Happening | None:
+    """Find the event of a calendar that is going on at a time, or the next one."""
+    moment = (at if at is None or at.tzinfo else at.replace(tzinfo=UTC)) or now()
+    last = moment + timedelta(hours=hours_ahead, seconds=1)
+    begin, end = (instant.isoformat(timespec="seconds") for instant in (moment, last))
+    params = without_blanks(
+        singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query, maxResults="1"
+    )
+    # https://developers.google.com/workspace/calendar/api/v3/reference/events/list
+    page = await ctx.http.get(quoted(EVENTS, calendar), dict[str, Any], params=params)
+    return next((_read(item, page.get("timeZone", "UTC")) for item in page.get("items") or ()), None)
+
+
 def _read(item: Mapping[str, Any], zone: str = "UTC") -> Happening:
     """An event (https://developers.google.com/workspace/calendar/api/v3/reference/events), its days in the calendar's
     time zone.

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from area.connectors import google_calendar
 from area.connectors.google_calendar import NewEvent, service
-from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, finds_nothing, outcomes
 
 EVENTS = "/calendar/v3/calendars/{calendarId}/events"
 EVENT = f"{EVENTS}/{{eventId}}"
@@ -206,3 +206,16 @@ async def test_refusals(ctx, vendor):
     new = NewEvent(title="T", start="2026-11-24T09:00:00Z")
     await outcomes(ctx, vendor, lambda: service.reactions["create_event"].function(ctx, new))
     await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["cancel_event"], event_id="e"), garbage=False)
+
+
+async def test_an_event_is_looked_up(ctx, vendor):
+    route, item = "/calendar/v3/calendars/{calendarId}/events", {"id": "e1", "summary": "Standup"}
+    item |= {"start": {"dateTime": "2026-11-23T09:00:00Z"}, "end": {"dateTime": "2026-11-23T09:15:00Z"}}
+    vendor.on("GET", route, {"items": [item]})
+    event = await act(ctx, service.reactions["find_event"], at="2026-11-23T08:00:00Z", hours_ahead=2, query="stand")
+    assert (event.found, event.id, event.title) == (True, "e1", "Standup")
+    asked = vendor.asked[-1].query
+    assert (asked["timeMin"], asked["timeMax"]) == ("2026-11-23T08:00:00+00:00", "2026-11-23T10:00:01+00:00")
+    assert (asked["q"], asked["maxResults"]) == ("stand", "1")
+    vendor.on("GET", route, {"items": []})
+    await finds_nothing(ctx, service.reactions["find_event"])

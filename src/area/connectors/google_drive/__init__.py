@@ -197,6 +197,17 @@ SOME = _query(f"mimeType = '{FOLDER}' and trashed = false", 500, "viewedByMeTime
 service.options("folders", FILES, first=[Option("root", "My Drive")], **SOME)  # those used last first
 
 
+@service.lookup("Find a file", scopes=READ)
+async def find_file(
+    ctx: Context, words: Annotated[str, param("Beginning of words in its name", "report", min_length=1)]
+) -> File | None:
+    """Find the file or folder with words in its name that was changed last."""
+    # https://developers.google.com/workspace/drive/api/guides/search-files
+    escaped = words.replace("\\", "\\\\").replace("'", "\\'")
+    query = _query(f"name contains '{escaped}' and trashed = false", 1, "modifiedTime desc")
+    return await anext(ctx.http.rows(FILES, File, **query), None)
+
+
 async def _make(ctx: Context, body: dict[str, Any], data: bytes | None = None, kind: str = "", at: str = FILES) -> File:
     """Create a file marked with this run, unless an earlier attempt did."""
     if mark := ctx.uuid():

@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors import google_drive
 from area.connectors.google_drive import service
-from area.sdk.testing import Double, Watch, act, connector, discovered, outcomes
+from area.sdk.testing import Double, Watch, act, connector, discovered, finds_nothing, outcomes
 
 FILES, FILE = "/drive/v3/files", "/drive/v3/files/{fileId}"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -193,3 +193,19 @@ async def test_refusals_of_a_look(ctx, vendor, name):
 async def test_refusals(ctx, vendor):
     await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["create_text_file"], name="n", text="t"))
     await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["move_file"], file_id="a", folder="f"))
+
+
+async def test_a_file_is_looked_up(ctx, vendor):
+    row = {
+        "id": "1",
+        "name": "Bob's report",
+        "mimeType": "text/plain",
+        "createdTime": stamp(0),
+        "modifiedTime": stamp(0),
+    }
+    vendor.on("GET", "/drive/v3/files", {"files": [row]})
+    file = await act(ctx, service.reactions["find_file"], words="Bob's")
+    assert (file.found, file.id) == (True, "1")
+    assert vendor.asked[-1].query["q"] == "name contains 'Bob\\'s' and trashed = false"
+    vendor.on("GET", "/drive/v3/files", {"files": []})
+    await finds_nothing(ctx, service.reactions["find_file"], words="Bob's")

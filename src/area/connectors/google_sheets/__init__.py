@@ -249,6 +249,21 @@ async def update_row(
     return await _append(ctx, spreadsheet, sheet, _arranged(rows, {key: value, **values}), INPUT[as_typed])
 
 
+@service.lookup("Find a row", scopes=READ)
+async def find_row(
+    ctx: Context,
+    *,
+    spreadsheet: Spreadsheet,
+    sheet: Sheet,
+    key: Key,
+    value: Annotated[str, param("Value to find in the column", "{{id}}", min_length=1)],
+) -> Line | None:
+    """Find the first row that has a value in a column."""
+    rows = await _rows(ctx, spreadsheet, sheet)
+    place = _place(rows, key)
+    return next((line for line in _lines(rows) if line.values[place : place + 1] == [value]), None)
+
+
 @service.reaction("Add a sheet", scopes=WRITE, idempotent="same")
 async def add_sheet(
     ctx: Context,

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from area.connectors.google_sheets import service
 from area.sdk import Permanent
-from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, finds_nothing, outcomes
 
 ONE = "/v4/spreadsheets/{spreadsheetId}"
 VALUES = f"{ONE}/values/{{range}}"
@@ -152,3 +152,12 @@ async def test_refusals_of_a_look(ctx, vendor, name, more):
 async def test_refusals(ctx, vendor):
     await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["append_row"], **BOOK, values=["x"]))
     await outcomes(ctx, vendor, lambda: service.pickers["sheets"](ctx, {"spreadsheet": "a"}))
+
+
+async def test_a_row_is_looked_up(ctx, rows):
+    find = service.reactions["find_row"]
+    line = await act(ctx, find, spreadsheet="s", sheet="Sheet1", key="Name", value="Bob")
+    assert (line.found, line.row, line.columns["State"]) == (True, 3, "open")
+    await finds_nothing(ctx, find, spreadsheet="s", sheet="Sheet1", key="Name", value="Eve")
+    with pytest.raises(Permanent, match="no column"):
+        await act(ctx, find, spreadsheet="s", sheet="Sheet1", key="Nom", value="Bob")

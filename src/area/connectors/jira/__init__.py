@@ -100,6 +100,11 @@ class Issue(Made):
     updated_at: datetime = output("fields.updated", "Date of the last change", "2026-11-23T09:05:00Z")
 
 
+class Touched(Output):
+    key: str = output("key", "Key", "ENG-42")
+    url: str = output("url", "URL", "https://ada.atlassian.net/browse/ENG-42")
+
+
 class StatusChange(Issue):
     from_status: str | None = output("change.fromString", "Previous status", "To Do", None)
     to_status: str | None = output("change.toString", "New status", "Done", None)
@@ -204,7 +209,7 @@ async def add_comment(
 
 
 @service.reaction("Change an issue's status", scopes=WRITE, idempotent="same")
-async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status) -> None:
+async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status) -> Touched:
     """Change an issue's status through the transition that leads there."""
     path, sought = await api.at(ctx, site, "/issue/{}/transitions", issue), status.casefold()
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-get
@@ -221,13 +226,26 @@ async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status)
         )
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-post
     await ctx.http.post(path, json={"transition": {"id": way.id}})
+    return parse(Touched, api.with_address(site, {}, issue), "Jira")
 
 
 @service.reaction("Assign an issue", scopes=WRITE, idempotent="same")
-async def assign_issue(ctx: Context, site: Site, issue: Key, assignee: Person) -> None:
+async def assign_issue(ctx: Context, site: Site, issue: Key, assignee: Person) -> Touched:
     """Assign an issue to someone."""
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-assignee-put
     await ctx.http.call("PUT", await api.at(ctx, site, "/issue/{}/assignee", issue), json={"accountId": assignee})
+    return parse(Touched, api.with_address(site, {}, issue), "Jira")
+
+
+@service.lookup("Find an issue", scopes=READ)
+async def find_issue(
+    ctx: Context, site: Site, jql: Annotated[str, param("JQL", 'project = ENG AND text ~ "crash"', min_length=1)]
+) -> Issue | None:
+    """Find the first issue that matches a JQL query, in its order."""
+    query = {"jql": jql, "fields": api.FIELDS.split(), "maxResults": 1}
+    # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/#api-rest-api-3-search-jql-post
+    rows = await ctx.http.post(await api.at(ctx, site, "/search/jql"), list[dict[str, Any]], at="issues", json=query)
+    return parse(Issue, api.with_address(site, rows[0]), "Jira") if rows else None
 
 
 @service.picker

@@ -10,7 +10,7 @@ import pytest
 
 from area.connectors.jira import api, hints, service
 from area.sdk import Hook, Permanent, now
-from area.sdk.testing import Answer, Double, Watch, act, connector, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, described, finds_nothing, outcomes
 from area.sdk.testing.engine import delivery
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -357,3 +357,13 @@ def test_what_a_webhook_tells():
     for wrong in ({**body, "issue": {}}, {**body, "matchedWebhookIds": ["x"]}, {**body, "matchedWebhookIds": None}, []):
         with pytest.raises(Permanent):
             service.inbound.subscriptions(delivery(json=wrong))
+
+
+async def test_an_issue_is_looked_up(ctx, vendor):
+    find, row = service.reactions["find_issue"], issue(1)
+    vendor.on("POST", "/rest/api/3/search/jql", {"issues": [row]})
+    result = await act(ctx, find, site=SITE, jql="project = ENG")
+    assert (result.found, result.key) == (True, row["key"])
+    assert (vendor.asked[-1].json["jql"], vendor.asked[-1].json["maxResults"]) == ("project = ENG", 1)
+    vendor.on("POST", "/rest/api/3/search/jql", {"issues": []})
+    await finds_nothing(ctx, find, site=SITE, jql="project = ENG")

@@ -179,6 +179,20 @@ async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> I
     return await ctx.http.graphql(query, variables, Issue, at="issueUpdate.issue")
 
 
+@service.lookup("Find an issue")
+async def find_issue(
+    ctx: Context, team: Team, words: Annotated[str, param("Text in its title", "login", min_length=1)]
+) -> Issue | None:
+    """Find the issue of a team whose title contains a text; of several, the one that was changed last."""
+    query = (
+        "query($team: String!, $filter: IssueFilter)"
+        f" {{ team(id: $team) {{ issues(first: 1, orderBy: updatedAt, filter: $filter) {{ nodes {FIELDS} }} }} }}"
+    )
+    variables = {"team": team, "filter": {"title": {"containsIgnoreCase": words}}}
+    nodes = await ctx.http.graphql(query, variables, list[Issue], at="team.issues.nodes")
+    return nodes[0] if nodes else None
+
+
 @service.reaction("Comment on an issue", scopes=WRITE, idempotent="key")
 async def comment_on_issue(ctx: Context, issue: IssueId, text: Text) -> Comment:
     return await _make(ctx, Comment, COMMENT, {"issueId": issue, "body": text})

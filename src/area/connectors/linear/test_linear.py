@@ -11,7 +11,7 @@ import pytest
 
 from area.connectors.linear import service
 from area.sdk import Hook, Permanent, Refused, Retry, now
-from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, graphed, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, deliver, finds_nothing, graphed, outcomes
 
 LINEAR = graphed("@linear/sdk/dist/index-D2pH4Pk9.d.mts")
 HOOK = Hook("https://area.example/hooks/x", "our-secret")
@@ -221,3 +221,19 @@ async def test_who_agreed(ctx, linear):
     linear.on("POST", "/graphql", {"data": {"viewer": {"id": "u", "name": "Ada", "email": "ada@example.com"}}})
     account = await service.auth.account(ctx)
     assert (account.id, account.name, account.email_verified) == ("u", "Ada", False)
+
+
+async def test_an_issue_is_looked_up(ctx, linear):
+    node = {
+        "id": "i",
+        "identifier": "ENG-42",
+        "title": "Login fails",
+        "description": None,
+        "url": "https://linear.app/i",
+    }
+    node |= {"priorityLabel": "High", "state": {"name": "Todo"}, "assignee": None}
+    linear.on("POST", "/graphql", {"data": {"team": {"issues": {"nodes": [node]}}}})
+    issue = await act(ctx, service.reactions["find_issue"], team="t", words="login")
+    assert (issue.found, issue.identifier, issue.state) == (True, "ENG-42", "Todo")
+    linear.on("POST", "/graphql", {"data": {"team": {"issues": {"nodes": []}}}})
+    await finds_nothing(ctx, service.reactions["find_issue"], team="t", words="login")

@@ -116,6 +116,19 @@ async def create_task(
     return await ctx.http.post(_tasks(list), Task, json=result)
 
 
+@service.lookup("Find a task", scopes=READ)
+async def find_task(
+    ctx: Context, list: List, words: Annotated[str, param("Text in its title", "milk", min_length=1)]
+) -> Task | None:
+    """Find the first open task of a list whose title contains a text."""
+    # https://learn.microsoft.com/graph/api/todotasklist-list-tasks
+    query = {"$filter": "status ne 'completed'", "$top": "100"}
+    async for task in ctx.http.rows(_tasks(list), Task, params=query):
+        if words.casefold() in (task.title or "").casefold():
+            return task
+    return None
+
+
 @service.reaction("Complete a task", scopes=WRITE, idempotent="same")
 async def complete_task(
     ctx: Context, list: List, task: Annotated[str, param("Task ID", "{{id}}", min_length=1)]

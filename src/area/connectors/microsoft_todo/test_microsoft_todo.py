@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from area.connectors.microsoft_todo import service
-from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, finds_nothing, outcomes
 from area.sdk.testing.msgraph import graph
 from area.vendors.microsoft import GRAPH
 
@@ -140,3 +140,11 @@ async def test_lists_over_two_pages(ctx, vendor):
         lambda request: {"value": [{"id": "b", "displayName": "B"}]} if "$skip" in request.query else first,
     )
     assert [(item.value, item.label) for item in await service.pickers["lists"](ctx, {})] == [("a", "A"), ("b", "B")]
+
+
+async def test_a_task_is_looked_up(ctx, vendor):
+    rows = [task("1", title=None), task("2", title="Buy Milk")]
+    vendor.on("GET", TASKS, {"value": rows})
+    result = await act(ctx, service.reactions["find_task"], list="l", words="milk")
+    assert (result.found, result.id) == (True, "2")
+    await finds_nothing(ctx, service.reactions["find_task"], list="l", words="bread")

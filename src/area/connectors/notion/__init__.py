@@ -159,6 +159,21 @@ async def comment(ctx: Context, page: Page, text: Text) -> Made:
     return await ctx.http.post("/v1/comments", Made, json={"parent": {"page_id": page}, "rich_text": rich(text)})
 
 
+@service.lookup("Find a page in a database")
+async def find_page(
+    ctx: Context, database: Database, words: Annotated[str, param("Text in its title", "kale", min_length=1)]
+) -> Entry | None:
+    """Find the page whose title contains a text; of several, the one that was changed last."""
+    newest = {"page_size": 1, "sorts": [{"timestamp": "last_edited_time", "direction": "descending"}]}
+    # https://developers.notion.com/reference/filter-data-source-entries: the title's property has the ID `title`
+    query = newest | {"filter": {"property": "title", "title": {"contains": words}}}
+    # https://developers.notion.com/reference/query-a-data-source
+    rows = await ctx.http.post(
+        quoted("/v1/data_sources/{}/query", database), list[dict[str, Any]], at="results", json=query
+    )
+    return _entry(rows[0]) if rows else None
+
+
 async def _entries(ctx: Context, database: str, stamp: str, since: datetime) -> AsyncIterator[Entry]:
     newest = {"page_size": 100, "sorts": [{"timestamp": stamp, "direction": "descending"}]}
     query = newest | {"filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}}}

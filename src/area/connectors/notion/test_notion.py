@@ -13,7 +13,7 @@ import pytest
 from area.connectors.notion import service
 from area.connectors.notion.values import plain, written
 from area.sdk import Nothing, Permanent, Refused, Retry
-from area.sdk.testing import Double, Watch, act, connector, delivery, described, outcomes
+from area.sdk.testing import Double, Watch, act, connector, delivery, described, finds_nothing, outcomes
 
 
 def mend(document: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ async def test_reactions(ctx, notion, name, params, method, path, body):
 
 async def test_a_property_that_is_not_there(ctx):
     reaction = service.reactions["update_property"]
-    with pytest.raises(Permanent, match="no property 'Colour'; it has Name, Status, Tags"):
+    with pytest.raises(Permanent, match=r'no property "Colour"\. It has: Name, Status, Tags'):
         await act(ctx, reaction, page="p", name="Colour", value="red")
 
 
@@ -253,3 +253,13 @@ async def test_the_account_is_the_bot(notion, ctx):
     }
     notion.on("GET", "/v1/users/me", bot)
     assert (await service.auth.account(ctx)).id == bot["id"]
+
+
+async def test_a_page_is_looked_up(ctx, notion):
+    route = "/v1/data_sources/{data_source_id}/query"
+    notion.on("POST", route, found(page(1, "2026-11-23T09:00:00.000Z")))
+    entry = await act(ctx, service.reactions["find_page"], database="d", words="kale")
+    assert (entry.found, entry.id) == (True, page(1, "2026-11-23T09:00:00.000Z")["id"])
+    assert notion.asked[-1].json["filter"] == {"property": "title", "title": {"contains": "kale"}}
+    notion.on("POST", route, found())
+    await finds_nothing(ctx, service.reactions["find_page"], database="d", words="kale")

@@ -214,6 +214,21 @@ async def pause_playback(ctx: Context, device: Device = "") -> None:
     await ctx.http.call("PUT", "/me/player/pause", params=without_blanks(device_id=device))
 
 
+@service.lookup("Find a track")
+async def find_track(
+    ctx: Context, words: Annotated[str, param("Words to search for", "Imagine, John Lennon", min_length=1)]
+) -> Track | None:
+    """Find the track that fits a search best."""
+    tracks = await _search(ctx, words)
+    return tracks[0] if tracks else None
+
+
+async def _search(ctx: Context, text: str) -> list[Track]:
+    query = {"q": text, "type": "track", "limit": "1"}
+    # https://developer.spotify.com/documentation/web-api/reference/search
+    return await ctx.http.get("/search", list[Track], at="tracks.items", params=query)
+
+
 async def _events(rows: AsyncIterator[dict[str, Any]]) -> Events[Track]:
     async for row in rows:
         if item := row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
@@ -233,8 +248,6 @@ async def _track(ctx: Context, text: str) -> Track:
         return await ctx.http.get(f"/tracks/{uri.rpartition(':')[2]}", Track)
     if kind:
         raise Permanent(Sentence('"%(text)s" is not a track.', text=text))
-    query = {"q": text, "type": "track", "limit": "1"}
-    # https://developer.spotify.com/documentation/web-api/reference/search
-    for track in await ctx.http.get("/search", list[Track], at="tracks.items", params=query):
+    for track in await _search(ctx, text):
         return track
     raise Permanent(Sentence('Spotify found no track for "%(text)s".', text=text))

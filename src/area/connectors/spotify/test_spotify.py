@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors.spotify import service
 from area.sdk import Permanent, now
-from area.sdk.testing import Answer, Double, Watch, act, connector, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, described, finds_nothing, outcomes
 
 ID = "4iV5W9uYEdYUVa79Axb7Rh"
 URI = f"spotify:track:{ID}"
@@ -202,3 +202,11 @@ async def test_who_agreed_has_an_address_that_nobody_verified(ctx, vendor):
     vendor.on("GET", "/me", {"id": "ada", "display_name": "Ada", "email": "ada@example.com"})
     account = await service.auth.account(ctx)
     assert (account.id, account.name, account.email, account.email_verified) == ("ada", "Ada", "ada@example.com", False)
+
+
+async def test_a_track_is_looked_up(ctx, vendor):
+    vendor.on("GET", "/search", {"tracks": page([track()])})
+    result = await act(ctx, service.reactions["find_track"], words="Imagine")
+    assert (result.found, result.id) == (True, ID)
+    vendor.on("GET", "/search", {"tracks": page([])})
+    await finds_nothing(ctx, service.reactions["find_track"], words="Imagine")

@@ -227,6 +227,17 @@ async def refund_payment(
     return await _make(ctx, "/v1/refunds", Refund, wanted)  # https://docs.stripe.com/api/refunds/create
 
 
+@service.lookup("Find a customer")
+async def find_customer(
+    ctx: Context, email: Annotated[str, param("E-mail address; case matters", "ada@example.com", min_length=1)]
+) -> Customer | None:
+    """Find the newest customer with an e-mail address."""
+    query = {"email": email, "limit": "1"}
+    # https://docs.stripe.com/api/customers/list
+    rows = await ctx.http.get("/v1/customers", list[dict[str, Any]], at="data", params=query)
+    return read(Customer, rows[0]) if rows else None
+
+
 async def _make(ctx: Context, path: str, model: type[Model], wanted: dict[str, Any]) -> Model:
     """Create an object once, however often it is retried (https://docs.stripe.com/api/idempotent_requests)."""
     headers = {"Idempotency-Key": ctx.idempotency_key}

@@ -9,7 +9,7 @@ import pytest
 
 from area.connectors.stripe import minor, service
 from area.sdk import Account, Hook, Nothing, Permanent, Refused, Retry, now
-from area.sdk.testing import Answer, Double, act, connector, deliver, described, outcomes
+from area.sdk.testing import Answer, Double, act, connector, deliver, described, finds_nothing, outcomes
 
 
 def mend(document: dict) -> None:
@@ -189,3 +189,13 @@ def test_amounts_that_a_currency_does_not_have():
     assert (minor(Decimal("1.5"), "KWD"), minor(Decimal(5), "ugx"), minor(Decimal(-2), "usd")) == (1500, 500, -200)
     with pytest.raises(Permanent, match="JPY has none"):
         minor(Decimal("1.5"), "jpy")
+
+
+async def test_a_customer_is_looked_up(ctx, stripe):
+    row = STRIPE.sample("customer", id="cus_1", email="ada@example.com")
+    stripe.on("GET", "/v1/customers", {"object": "list", "data": [row], "has_more": False, "url": "/v1/customers"})
+    customer = await act(ctx, service.reactions["find_customer"], email="ada@example.com")
+    assert (customer.found, customer.id, customer.email) == (True, "cus_1", "ada@example.com")
+    assert dict(stripe.asked[-1].query) == {"email": "ada@example.com", "limit": "1"}
+    stripe.on("GET", "/v1/customers", {"object": "list", "data": [], "has_more": False, "url": "/v1/customers"})
+    await finds_nothing(ctx, service.reactions["find_customer"], email="ada@example.com")

@@ -145,10 +145,23 @@ async def quick_add(
 
 
 @service.reaction("Complete a task", scopes=WRITE, idempotent="key")
-async def complete_task(ctx: Context, task: TaskId) -> None:
+async def complete_task(ctx: Context, task: TaskId) -> Made:
     """Complete a task. Recurring tasks move to their next date."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/close_task_api_v1_tasks__task_id__close_post
     await ctx.http.call("POST", quoted("/tasks/{}/close", task), headers=_once(ctx))
+    return Made(id=task)
+
+
+@service.lookup("Find a task")
+async def find_task(
+    ctx: Context,
+    filter: Annotated[str, param("Filter, as in Todoist", "search: milk & today", min_length=1, max_length=1024)],
+) -> Task | None:
+    """Find the first open task that a filter shows."""
+    # https://developer.todoist.com/api/v1#tag/Tasks/operation/get_tasks_by_filter_api_v1_tasks_filter_get
+    query = {"query": filter, "limit": "1"}
+    tasks = await ctx.http.get("/tasks/filter", list[Task], at="results", params=query)
+    return tasks[0] if tasks else None
 
 
 @service.reaction("Comment on a task", scopes=WRITE, idempotent="key")

@@ -11,7 +11,7 @@ import pytest
 
 from area.connectors.todoist import service
 from area.sdk import Headers, Nothing, Permanent, Refused, Request, now
-from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, finds_nothing, outcomes
 
 TASK = {
     "id": "6X7rM8997g3RQmvh", "content": "Buy milk", "description": "", "project_id": "p", "labels": ["shop"], "priority": 4,
@@ -139,3 +139,12 @@ def test_news_of_an_account():
     for wrong in (b"[]", b"{}", b"?"):
         with pytest.raises(Permanent):
             inbound.accounts(call(wrong))
+
+
+async def test_a_task_is_looked_up(ctx, todoist):
+    todoist.on("GET", "/tasks/filter", {"results": [TASK], "next_cursor": None})
+    task = await act(ctx, service.reactions["find_task"], filter="search: milk")
+    assert (task.found, task.id) == (True, TASK["id"])
+    assert dict(todoist.asked[-1].query) == {"query": "search: milk", "limit": "1"}
+    todoist.on("GET", "/tasks/filter", {"results": [], "next_cursor": None})
+    await finds_nothing(ctx, service.reactions["find_task"], filter="search: milk")

