@@ -24,7 +24,7 @@ from tests.npm import ROOT
 
 from area.registry import registry
 from area.sdk import ConnectorError
-from area.sdk.testing import act, connector
+from area.sdk.testing import connector
 
 pytestmark = pytest.mark.slow
 TOKEN = "t0ken"
@@ -212,12 +212,13 @@ async def ours(name: str) -> list[Sent]:
     """What the reaction sends."""
     slug, _, reaction = name.partition(".")
     service = registry().services[slug]
+    component = service.reactions[reaction]
     login = service.auth.model(**LOGINS[slug]) if slug in LOGINS else None  # type: ignore[union-attr]
     async with Recorder() as recorder, connector(service, recorder, credential=login, token=TOKEN) as ctx:  # type: ignore[arg-type]
         recorder.call = name
         ctx.idempotency_key = "7"
         with suppress(ConnectorError):  # the answers say little
-            await act(ctx, service.reactions[reaction], **CALLS[name])
+            await component.function(ctx, component.params(**CALLS[name]))
         return recorder.requests[name]
 
 

@@ -13,7 +13,7 @@ from tests.bluesky_network import Network, bluesky
 from area.connectors.bluesky import service, session, works
 from area.kit.http import Client
 from area.sdk import Context, Guard, Permanent
-from area.sdk.testing import Watch, act
+from area.sdk.testing import Watch
 
 pytestmark = pytest.mark.slow
 Login = service.auth.model  # type: ignore[union-attr]
@@ -72,7 +72,8 @@ def _png() -> bytes:
 
 async def do(ctx: Context, name: str, key: str, **params: Any) -> Any:
     ctx.idempotency_key = key
-    return await act(ctx, service.reactions[name], **params)
+    reaction = service.reactions[name]
+    return await reaction.function(ctx, reaction.params(**params))
 
 
 async def test_the_account_is_known(users, network, passwords):
