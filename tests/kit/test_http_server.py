@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 import re
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -255,6 +256,19 @@ async def test_the_host_of_an_absolute_target_counts():
         await exchange(server, b"GET http://b:81/c?d#e HTTP/1.1\r\nHost: a\r\n\r\n")
     scope, _ = app.scopes
     assert (scope["headers"], scope["path"], scope["query_string"]) == ([(b"host", b"b:81")], "/c", b"d")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+@on_uvloop
+async def test_every_address_of_both_families():
+    server = Server(App())
+    await server.start("::", 0)
+    for host in ("127.0.0.1", "::1"):
+        reader, writer = await asyncio.open_connection(host, server.port)
+        writer.write(LAST)
+        assert (await reader.read()).endswith(b"bye")
+        writer.close()
+    await server.stop(1)
 
 
 @on_uvloop

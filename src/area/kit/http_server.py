@@ -11,6 +11,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 import asyncio
 import re
 import resource
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -79,9 +80,13 @@ class Server:
         self._empty = asyncio.Event()
 
     async def start(self, host: str, port: int, *, backlog: int = 2048) -> None:
-        """Listen. Raises `OSError`."""
+        """Listen. `::` takes IPv4, too. Raises `OSError`."""
+        if host == "::":
+            sock = socket.create_server((host, port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
+            self._listener = await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=backlog)
+        else:
+            self._listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog)
         self._sweep()
-        self._listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog)
 
     @property
     def port(self) -> int:
