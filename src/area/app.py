@@ -241,9 +241,6 @@ class Root:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            await self._lifespan(receive, send)
-            return
         path = scope["path"]
         if path.startswith(("/hooks/", "/hints/", "/webhooks/")):
             await self._hooks(scope, receive, send)
@@ -265,11 +262,6 @@ class Root:
             headers.append((b"cache-control", b"public, max-age=86400"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while (message := await receive())["type"] != "lifespan.shutdown":
-            await send({"type": f"{message['type']}.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _healthz(self, _scope: Scope) -> tuple[int, bytes, bytes]:
         """The process is alive; also reports what it waits for."""

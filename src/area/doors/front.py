@@ -45,9 +45,6 @@ class Front:
         self._peers: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
         host: bytes | None = None
         several = False
         forwarded = None
