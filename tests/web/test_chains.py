@@ -69,3 +69,30 @@ async def test_an_area_alone_shows_nothing_new_but_then(person):
     await person.go(f"/areas/{area['id']}")
     await expect(person.page.get_by_role("region", name="Chain")).to_have_count(0)
     await expect(person.page.get_by_role("link", name="Then…")).to_be_visible()
+
+
+async def test_a_chain_is_one_card_with_one_switch(person):
+    page = person.page
+    link = {"reaction": {"component": "inbox.post", "parameters": {"title": "y"}}}
+    whole = {
+        "name": "New issue",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
+        "then": [{**link, "name": "Tell the team", "for_each": "origin.body.people"}, {**link, "name": "Say so", "when": "failed"}],
+    }  # fmt: skip
+    area = await person.api("POST", "/api/areas", whole)
+    await person.go("/")
+    await expect(page.locator(".area-card")).to_have_count(1)
+    card = page.locator(f"#area-{area['id']}")
+    await expect(card.get_by_role("listitem")).to_have_count(2)
+    await expect(card).to_contain_text("for each item of origin.body.people")
+    await expect(card).to_contain_text("If it fails")
+    await axe(person, "a chain's card")
+    await card.get_by_role("switch").click()
+    await expect(card.get_by_role("switch")).to_have_attribute("aria-checked", "false")
+    assert [each["is_active"] for each in (await person.api("GET", "/api/areas"))["items"]] == [False] * 3
+    await card.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.locator("#confirm [value=yes]").click()
+    await expect(page.get_by_role("heading", name="Your first AREA")).to_be_visible()
+    assert (await person.api("GET", "/api/areas"))["items"] == []

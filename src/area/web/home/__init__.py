@@ -1,6 +1,6 @@
 """The user's AREAs as cards, recipes, and the web app manifest."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -12,18 +12,19 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from area import accounts, areas
-from area.areas import links
-from area.areas.views import AreaOut
+from area.areas import chains, links
+from area.areas.views import AreaOut, ChainLink
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.runs import figures
-from area.web import sign_in
+from area.web import sign_in, steps
 from area.web.editor.recipes import RECIPES
 from area.web.find import look_up
 from area.web.parts import offers
 from area.web.parts.assets import asset
 from area.web.parts.pages import Fields, Page, SignedIn, Visit, environment
 from area.web.parts.sentences import sentences
+from area.web.steps import Step
 
 router = APIRouter()
 
@@ -40,10 +41,18 @@ SHOWN = attrgetter("version", "updated_at", "name", "is_active", "state", "waits
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """An AREA as its owner sees it on the home page."""
+    """An AREA, or the chain that it begins, as its owner sees it on the home page."""
 
     area: AreaOut
     hours: tuple[tuple[int, int], ...]
+    chain: tuple[Step, ...] = ()  # with those that follow it, if the card stands for all of them
+
+    @property
+    def worst(self) -> AreaOut | Step:
+        """The AREA whose state is that of the whole chain."""
+        order = [*TROUBLE[:3], "unavailable", "retrying"]
+        troubled = [step for step in self.chain if step.state in order]
+        return min(troubled, key=lambda step: order.index(step.state), default=self.area)
 
     @property
     def runs(self) -> int:
@@ -52,7 +61,8 @@ class Card:
 
     def looks_like(self, other: "Card") -> bool:
         """Whether it is drawn in the same way; most often it is of the very same view of the AREA."""
-        return self.hours == other.hours and (self.area is other.area or SHOWN(self.area) == SHOWN(other.area))
+        same = self.area is other.area or SHOWN(self.area) == SHOWN(other.area)
+        return same and self.hours == other.hours and self.chain == other.chain
 
 
 class Filter(BaseModel):
@@ -91,10 +101,14 @@ async def home(
 
 
 @router.post("/areas/{area_id}/switch")
-async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
-    """Switch an AREA on or off; returns its card."""
-    area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
-    (card,) = await _cards(session, [area])
+async def switch(
+    page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep, chain: str = ""
+) -> Response:
+    """Switch an AREA on or off, with all of its chain if the card stands for it (`chain`); returns its card."""
+    change = areas.switch_chain if chain else areas.set_active
+    area = await change(session, scope, page.user.id, area_id, active=form.get("on") == "1")
+    trees = {area.id: area.chain} if chain and area.chain else {}
+    (card,) = await _cards(page, session, [area], trees)
     (sentence,) = sentences(scope.registry, [area], page.language)
     return await page.show("_card.html", card=card, sentence=sentence)
 
@@ -107,6 +121,10 @@ async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: Sessi
             {int(str(number)) for number in form.getlist("area") if str(number).isdigit() and len(str(number)) < 10}
         )
         verb = str(form.get("do"))
+    if form.get("chains"):
+        graph = await links.graph(session, page.user.id)
+        heads = [number for number in ids if not graph.up.get(number)]
+        ids = sorted({*ids, *links.reach(graph.down, heads)})
     for area_id in await links.last_first(session, page.user.id, ids) if verb == "delete" else ids:
         if verb == "delete":
             await areas.remove(session, page.user.id, area_id)
@@ -135,9 +153,14 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
     elif wanted.order == "trouble":
         matching.sort(key=lambda area: area.state not in TROUBLE)
     attention = [] if wanted.any else [area for area in matching if area.state in ATTENTION]
+    trees: dict[int, ChainLink] = {}
+    if not wanted.any:
+        trees = await chains.trees(session, scope, user_id)
+        below = {step.id for tree in trees.values() for step in steps.steps(page, tree)[1:]}
+        matching = [area for area in matching if area.id not in below]
     count = len(matching)
     offered = await look_up(page, session, wanted.q) if wanted.q else None
-    cards = await _cards(session, matching if wanted.all else matching[:FIRST])
+    cards = await _cards(page, session, matching if wanted.all else matching[:FIRST], trees)
     drawn = Markup("".join(_drawn(page, card) for card in cards))  # noqa: S704 - each is a template's
     shown: dict[str, Any] = {"cards": cards, "drawn": drawn, "wanted": wanted, "count": count, "offered": offered}
     shown |= {"attention": attention[:MOST_ATTENTION], "in_trouble": len(attention)}
@@ -165,9 +188,16 @@ def _stamp(area: AreaOut) -> float:
     return area.last_triggered_at.timestamp() if area.last_triggered_at else 0.0
 
 
-async def _cards(session: Any, listed: Sequence[AreaOut]) -> list[Card]:
+async def _cards(page: Page, session: Any, listed: Sequence[AreaOut], trees: Mapping[int, ChainLink]) -> list[Card]:
     bars = await figures.by_hour(session, [area.id for area in listed], hours=HOURS)
-    return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in listed]
+    return [
+        Card(
+            area,
+            tuple(bars[area.id]) if area.id in bars else IDLE,
+            tuple(steps.steps(page, trees[area.id])) if area.id in trees else (),
+        )
+        for area in listed
+    ]
 
 
 _kept: LRUCache[tuple[Hashable, ...], tuple[Card, Markup]] = LRUCache(MOST_DRAWN)
