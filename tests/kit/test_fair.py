@@ -217,7 +217,7 @@ async def test_the_work_of_tasks_belongs_to_who_began_them():
 async def test_what_waits_and_what_is_refused_is_counted(monkeypatch):
     seen = Counter()
     monkeypatch.setattr(fair, "observe", lambda pool, what, more: seen.update({(pool, what): more}))
-    work = Work(Fair("counted", FULL, slots=1, per_key=1, waiting_per_key=2, patience=0.01))
+    work = Work(Fair("counted", FULL, slots=1, per_key=1, waiting_per_key=2, patience=0.5))
     first, second, third, fourth = (work.begin("a") for _ in range(4))
     await settled()
     assert seen == {("counted", "waiting"): 2, ("counted", "refused"): 1}
