@@ -1,7 +1,7 @@
 """`python -m bench [w1 … w7] [--seconds N]`: prints JSON lines as they come, and a table at the end.
 
 `python -m bench paired --against COMMIT [--pairs N]` alternates W1 between this checkout and another commit. Exits with
-1 if a bound (of W7 or the paired runs) is exceeded. `python -m bench floor` runs the loads of W1 on the floor
+1 if a bound (of W6, W7 or the paired runs) is exceeded. `python -m bench floor` runs the loads of W1 on the floor
 (bench/floor) and on AREA.
 """
 
@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from bench import paired, w1, w2, w4, w7
+from bench import paired, w1, w2, w4, w6, w7
 from bench.floor import run as floor
 
 
@@ -27,7 +27,7 @@ def table(lines: list[dict]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("which", nargs="*", default=["w1", "w2", "w3", "w4", "w5", "w7"])
+    parser.add_argument("which", nargs="*", default=["w1", "w2", "w3", "w4", "w5", "w6", "w7"])
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--against", metavar="COMMIT", help="what `paired` compares this checkout with")
     parser.add_argument("--pairs", type=int, default=5)
@@ -46,6 +46,8 @@ def main() -> int:
                 w4.w4(options.seconds or 20)
             case "w5":
                 w4.w5(options.seconds or 20)
+            case "w6":
+                holds &= w6.w6(options.seconds or 20)
             case "w7":
                 holds &= w7.w7(options.seconds or 30)
             case "floor":

@@ -54,9 +54,11 @@ class Run:
         for key, times in json.load(urllib.request.urlopen(f"{SINK}/dump")).items():
             self.arrived.setdefault(key, []).extend(times)
 
-    def drain(self, seconds: float) -> None:
-        """Wait until everything accepted has arrived, up to a limit."""
-        end, accepted = time.time() + seconds, len(self.accepted)
+    def drain(self, seconds: float, each: int = 1) -> None:
+        """Wait until everything accepted has arrived, up to a limit; `each` request arrives so many times, under
+        different ids.
+        """
+        end, accepted = time.time() + seconds, len(self.accepted) * each
         self.collect()
         while len(self.arrived) < accepted and time.time() < end:
             time.sleep(0.3)
