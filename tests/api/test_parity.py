@@ -16,6 +16,7 @@ PAGES = """
     POST /areas/bulk                                   switch_or_delete_several_areas
     POST /areas/editor                                 create_area change_area test_unsaved_area
     POST /areas/options/{component}/{parameter}        list_options_for_parameter
+    POST /areas/{area_id}/chain                        switch_area_on switch_area_off
     POST /areas/{area_id}/delete                       delete_area
     POST /areas/{area_id}/power                        switch_area_on switch_area_off
     POST /areas/{area_id}/renew                        rotate_webhook_url

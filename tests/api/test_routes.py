@@ -161,6 +161,7 @@ TABLE = [
     Row("PATCH", "/api/areas/{area}", own(changing()), {"name": "x"}),
     Row("DELETE", "/api/areas/{area}", own(changing(204), user=404)),
     Row("GET", "/api/areas/{area}/figures", own(signed())),
+    Row("GET", "/api/areas/{area}/names", own(signed())),
     Row("POST", "/api/areas/{area}/enable", own(changing())),
     Row("POST", "/api/areas/{area}/disable", own(changing())),
     Row("POST", "/api/areas/{area}/renew-address", own(changing())),
@@ -217,7 +218,7 @@ TEMPLATES = {
     "/api/admin/components/{component}": "/api/admin/components/{component_id}",
 } | {
     f"/api/areas/{{area}}{rest}": f"/api/areas/{{area_id}}{rest}"
-    for rest in ("", "/figures", "/enable", "/disable", "/renew-address", "/test", "/run")
+    for rest in ("", "/figures", "/names", "/enable", "/disable", "/renew-address", "/test", "/run")
 }
 
 

@@ -87,5 +87,5 @@ async def test_an_end_after_the_deadline_is_no_timeout():
 async def test_nothing_is_left_behind():
     async with Deadline(30):
         pass
-    while Deadline._running:
+    while asyncio.get_running_loop() in Deadline._running:
         await asyncio.sleep(0.001)

@@ -91,6 +91,7 @@ def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan
         redoc_url=None,
         lifespan=lifespan or _lifespan,
         redirect_slashes=False,
+        separate_input_output_schemas=False,  # an AREA is read as it is written: one model in generated clients
         generate_unique_id_function=operation_id,
     )
     app.add_middleware(Compress, media_type="application/json")
@@ -143,6 +144,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             summary="When something happens in one service, do something in another.",
             description=app.description,
             routes=app.routes,
+            separate_input_output_schemas=app.separate_input_output_schemas,
             tags=[{"name": name, "description": text} for name, text in TAGS.items()],
             servers=[{"url": app.state.area.settings.base_url if hasattr(app.state, "area") else "/"}],
         )

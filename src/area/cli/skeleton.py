@@ -275,12 +275,14 @@ Returns `id`. Retries send the same `Idempotency-Key`, so they never create the 
 """,
         test="""
 async def test_an_item_is_made_once_however_often_it_is_tried(ctx, vendor):
-    assert await create_item.function(ctx, create_item.params(title="Hello")) == Made(id="42")
-    assert vendor.asked == [("POST", "/items", {})]
-    assert vendor.got == [(b'{"title":"Hello"}', "execution-7")]
+    assert await act(ctx, create_item, title="Hello") == Made(id="42")
+    assert vendor.asked[0] == ("POST", "/items", {})
+    (body, key), (_, once), (_, again), (_, other) = vendor.got
+    assert (body, key) == (b'{"title":"Hello"}', "execution-7")
+    assert once == again != other, "a second attempt sends the same key, another execution another one"
 """,
         imports={"typing": {"Annotated"}, "area.sdk": {"Context", "Made", "param"}},
-        test_imports={"area.sdk": {"Made"}},
+        test_imports={"area.sdk": {"Made"}, "area.sdk.testing": {"act"}},
         uses={"create_item"},
     ),
 }
@@ -422,7 +424,8 @@ def _merge(into: dict[str, set[str]], more: dict[str, set[str]]) -> None:
 
 def _imports(names: dict[str, set[str]], package: str = "") -> str:
     """Import lines in isort's order: standard library, third parties, AREA."""
-    third, own = {"pydantic", "aiohttp", "aiohttp.test_utils", "pytest"}, {"area.sdk", "area.kit.http", "area.kit.net"}
+    third = {"pydantic", "aiohttp", "aiohttp.test_utils", "pytest"}
+    own = {"area.sdk", "area.sdk.testing", "area.kit.http", "area.kit.net"}
     if package.startswith("area."):
         own.add(package)
     elif package:

@@ -247,7 +247,7 @@ def in_time(receive: Receive) -> Receive:
         try:
             message = await deadline.receive(receive)
         except TooSlow:
-            raise HTTPException(408, "The request body did not arrive in time.", CLOSE) from None
+            raise HTTPException(408, "The request body didn't arrive in time.", CLOSE) from None
         size += len(message.get("body", b""))
         deadline.earned(size)
         more = message["type"] == "http.request" and message.get("more_body", False)
@@ -336,7 +336,7 @@ async def file(request: Request, user_id: int, most: int) -> bytes:
         except TooLarge:
             raise _too_long(most) from None
         except TooSlow:
-            raise HTTPException(408, "The request body did not arrive in time.", CLOSE) from None
+            raise HTTPException(408, "The request body didn't arrive in time.", CLOSE) from None
         except CutOff:
             raise ClientDisconnect from None
 
