@@ -61,6 +61,7 @@ def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
     assert '"title": "Hello"' in tried
 
 
+@pytest.mark.slow  # runs a third of the suite in a checkout
 def test_one_is_green_everywhere_without_an_edit_elsewhere(tmp_path):
     """With what `new-connector` wrote beside the others, all that is tested of every connector passes."""
     for folder in ("docs", "src", "tests"):
