@@ -126,11 +126,7 @@ def _keys(values: Sequence[Any], budget: Budget) -> list[Any]:
         budget.spend(20 * len(values))
         times = [parse_date(text) for text in texts]
         if None not in times:
-            return [
-                at if isinstance(at, datetime) else datetime(at.year, at.month, at.day, tzinfo=UTC)
-                for at in times
-                if at
-            ]
+            return [_instant(at) for at in times if at]
     return [text.casefold() for text in texts]
 
 
