@@ -22,7 +22,7 @@ from area.kit.problems import FieldError
 from area.kit.sentences import Sentence
 from area.kit.template import TemplateError, condition
 from area.kit.template.reading import PlacedError, read_path
-from area.kit.text import did_you_mean
+from area.kit.text import did_you_mean, listing
 from area.registry import Registry
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, fields
@@ -286,12 +286,7 @@ def _unknown(path: Path, known: Known, when: When) -> Sentence | None:
             if rest[0] not in known.steps:
                 hint = did_you_mean(rest[0], known.steps)
                 sentence = Sentence('No AREA before this one is called "%(name)s"%(hint)s', name=rest[0], hint=hint)
-                names = ", ".join(known.steps)
-                return (
-                    sentence
-                    if hint != "."
-                    else Sentence("%(sentence)s Available: %(names)s.", sentence=sentence, names=names)
-                )
+                return listing(sentence, hint, ", ".join(known.steps))
             place, values, rest = f"steps.{rest[0]}", known.steps[rest[0]], rest[1:]
         case "item" | "index" if not known.item:
             return Sentence("%(name)s is only there with for_each.", name=place)
@@ -307,11 +302,7 @@ def _unknown(path: Path, known: Known, when: When) -> Sentence | None:
         return Sentence("%(place)s has no values.", place=place)
     hint = did_you_mean(rest[0], values)
     sentence = Sentence('%(place)s has no value called "%(name)s"%(hint)s', place=place, name=rest[0], hint=hint)
-    return (
-        sentence
-        if hint != "."
-        else Sentence("%(sentence)s Available: %(names)s.", sentence=sentence, names=", ".join(list(values)[:20]))
-    )
+    return listing(sentence, hint, ", ".join(list(values)[:20]))
 
 
 def _no_list(path: Path, known: Known) -> Sentence | None:

@@ -55,6 +55,13 @@ def did_you_mean(word: str, names: Collection[str]) -> Sentence:
     return Sentence(".") if name is None else Sentence('; did you mean "%(name)s"?', name=name)
 
 
+def listing(sentence: Sentence, hint: Sentence, names: str) -> Sentence:
+    """A sentence that ends in a `hint` of `did_you_mean`, and goes on with the `names` there are if none is close."""
+    if hint != "." or not names:
+        return sentence
+    return Sentence("%(sentence)s Available: %(names)s.", sentence=sentence, names=names)
+
+
 def one_line(text: str) -> str:
     """`text` with line breaks, control characters and direction overrides as spaces, and runs of spaces as one."""
     return " ".join(_UNPRINTABLE.sub(" ", clean_text(text)).split())

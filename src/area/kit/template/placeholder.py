@@ -17,7 +17,7 @@ from area.kit.template.reading import (
     skip_space,
 )
 from area.kit.template.values import BadArgument, Filter, FilterOfTwo
-from area.kit.text import did_you_mean
+from area.kit.text import did_you_mean, listing
 
 MAX_FILTERS = 20  # per placeholder
 
@@ -135,9 +135,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[Step, int]:
         hint = did_you_mean(name, FILTERS)
         name = name[:SHOWN]
         unknown = Sentence('there is no filter "%(name)s"%(hint)s', name=name, hint=hint)
-        if hint == ".":
-            unknown = Sentence("%(sentence)s Available: %(names)s.", sentence=unknown, names=", ".join(FILTERS))
-        raise TemplateError(unknown, text, begin)
+        raise TemplateError(listing(unknown, hint, ", ".join(FILTERS)), text, begin)
     position = skip_space(text, match.end())
     if text.startswith("(", position):
         raise _unexpected(text, position, start)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from area.kit.sentences import Sentence, SentenceError
-from area.kit.text import did_you_mean
+from area.kit.text import did_you_mean, listing
 
 MAX_SEGMENTS = 50  # of one path
 SHOWN = 50  # characters of a user's text that a message repeats
@@ -184,7 +184,5 @@ def unknown_names(names: Collection[str], known: Collection[str]) -> list[Senten
     for name in sorted(set(names).difference(known)):
         hint = did_you_mean(name, known)
         missing = Sentence('There is no value called "%(name)s"%(hint)s', name=name[:SHOWN], hint=hint)
-        if hint == "." and listed:
-            missing = Sentence("%(sentence)s Available: %(names)s.", sentence=missing, names=listed)
-        sentences.append(missing)
+        sentences.append(listing(missing, hint, listed))
     return sentences
