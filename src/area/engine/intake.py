@@ -35,22 +35,19 @@ REMEMBER = (
     " select area_id, key, value, now() from unnest($1::int[], $2::text[], $3::text[]) as o(area_id, key, value)"
 )
 # counting first locks the AREA, and shows whether it still exists and is on
-INSERT = (
-    "with live as (update areas a"
-    " set triggered_count = a.triggered_count + o.n, last_triggered_at = timezone('utc', now())"
-    " from (select area, count(*) as n from unnest($1::int[]) as area group by area) o"
-    " where a.id = o.area and a.is_active returning a.id)"
-    " insert into area_executions (area_id, trigger_data) select o.area, o.data::jsonb"
-    " from unnest($1::int[], $2::text[]) with ordinality as o(area, data, n)"
-    " join live on live.id = o.area order by o.n returning id, area_id"
-)
-# the same, with their jobs, in one statement
-ACCEPT = f"""
-with live as (
+LIVE = """live as (
     update areas a set triggered_count = a.triggered_count + o.n, last_triggered_at = timezone('utc', now())
     from (select area, count(*) as n from unnest($1::int[]) as area group by area) o
     where a.id = o.area and a.is_active returning a.id
-), offered as (
+)"""
+INSERT = f"""
+with {LIVE} insert into area_executions (area_id, trigger_data)
+select o.area, o.data::jsonb from unnest($1::int[], $2::text[]) with ordinality as o(area, data, n)
+join live on live.id = o.area order by o.n returning id, area_id
+"""  # noqa: S608 - of a constant
+# the same, with their jobs, in one statement
+ACCEPT = f"""
+with {LIVE}, offered as (
     select o.area, o.data, o.priority, row_number() over (order by o.n) as n
     from unnest($1::int[], $2::text[], $3::int[]) with ordinality as o(area, data, priority, n)
     join live on live.id = o.area
