@@ -169,7 +169,7 @@ async def settle(session: AsyncSession, registry: Registry, user_id: int, ids: C
         said = errors[0]["message"].dumped() if errors else None
         await session.execute(update(AreaLink).where(AreaLink.area_id == area_id).values(broken=said))
     if below:
-        await links.changed(session, user_id, ids)
+        await links.changed(session, chains.graph, ids)
 
 
 # What may be used

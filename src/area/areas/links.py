@@ -82,13 +82,12 @@ async def watch(session: AsyncSession, area: Area, action: Action, config: Confi
             session.add(row)
         row.when, row.for_each = (link.when, link.for_each) if link else ("success", None)
     await session.flush()
-    await changed(session, area.user_id, {*before, *after, area.id})
+    await changed(session, await graph(session, area.user_id), {*before, *after, area.id})
 
 
-async def changed(session: AsyncSession, user_id: int, ids: Collection[int]) -> None:
+async def changed(session: AsyncSession, known: "Graph", ids: Collection[int]) -> None:
     """Have every process load these AREAs again, and those that follow them: they know who leads to them."""
-    down = (await graph(session, user_id)).down
-    for number in sorted({*ids, *(below for area_id in ids for below in reach(down, [area_id]))}):
+    for number in sorted({*ids, *reach(known.down, ids)}):
         await notify(session, Channel.AREA_CHANGED, str(number))
 
 
