@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from area import accounts, areas
 from area.areas import chains, links
-from area.areas.views import AreaOut, ChainLink
+from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.runs import figures
@@ -107,8 +107,8 @@ async def switch(
     """Switch an AREA on or off, with all of its chain if the card stands for it (`chain`); returns its card."""
     change = areas.switch_chain if chain else areas.set_active
     area = await change(session, scope, page.user.id, area_id, active=form.get("on") == "1")
-    trees = {area.id: area.chain} if chain and area.chain else {}
-    (card,) = await _cards(page, session, [area], trees)
+    chains_of = {area.id: steps.steps(page, area.chain)} if chain and area.chain else {}
+    (card,) = await _cards(session, [area], chains_of)
     (sentence,) = sentences(scope.registry, [area], page.language)
     return await page.show("_card.html", card=card, sentence=sentence)
 
@@ -153,14 +153,15 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
     elif wanted.order == "trouble":
         matching.sort(key=lambda area: area.state not in TROUBLE)
     attention = [] if wanted.any else [area for area in matching if area.state in ATTENTION]
-    trees: dict[int, ChainLink] = {}
+    chains_of: dict[int, list[Step]] = {}
     if not wanted.any:
         trees = await chains.trees(session, scope, user_id)
-        below = {step.id for tree in trees.values() for step in steps.steps(page, tree)[1:]}
+        chains_of = {head: steps.steps(page, tree) for head, tree in trees.items()}
+        below = {step.id for chain in chains_of.values() for step in chain[1:]}
         matching = [area for area in matching if area.id not in below]
     count = len(matching)
     offered = await look_up(page, session, wanted.q) if wanted.q else None
-    cards = await _cards(page, session, matching if wanted.all else matching[:FIRST], trees)
+    cards = await _cards(session, matching if wanted.all else matching[:FIRST], chains_of)
     drawn = Markup("".join(_drawn(page, card) for card in cards))  # noqa: S704 - each is a template's
     shown: dict[str, Any] = {"cards": cards, "drawn": drawn, "wanted": wanted, "count": count, "offered": offered}
     shown |= {"attention": attention[:MOST_ATTENTION], "in_trouble": len(attention)}
@@ -188,13 +189,13 @@ def _stamp(area: AreaOut) -> float:
     return area.last_triggered_at.timestamp() if area.last_triggered_at else 0.0
 
 
-async def _cards(page: Page, session: Any, listed: Sequence[AreaOut], trees: Mapping[int, ChainLink]) -> list[Card]:
+async def _cards(session: Any, listed: Sequence[AreaOut], chains_of: Mapping[int, Sequence[Step]]) -> list[Card]:
     bars = await figures.by_hour(session, [area.id for area in listed], hours=HOURS)
     return [
         Card(
             area,
             tuple(bars[area.id]) if area.id in bars else IDLE,
-            tuple(steps.steps(page, trees[area.id])) if area.id in trees else (),
+            tuple(chains_of.get(area.id, ())),
         )
         for area in listed
     ]
