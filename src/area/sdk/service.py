@@ -420,9 +420,7 @@ class Service:
                 idempotent=idempotent,
                 scopes=scopes,
             )
-            self._claim(reaction.name, self.reactions)
-            self.reactions[reaction.name] = reaction
-            return reaction
+            return self._add_reaction(reaction)
 
         return declare
 
@@ -479,9 +477,7 @@ class Service:
                 scopes=scopes,
                 finds=True,
             )
-            self._claim(reaction.name, self.reactions)
-            self.reactions[reaction.name] = reaction
-            return reaction
+            return self._add_reaction(reaction)
 
         return declare
 
@@ -490,6 +486,11 @@ class Service:
         self._claim(action.name, self.actions)
         self.actions[action.name] = action
         return action
+
+    def _add_reaction(self, reaction: Reaction) -> Reaction:
+        self._claim(reaction.name, self.reactions)
+        self.reactions[reaction.name] = reaction
+        return reaction
 
     def move(self, server: str) -> None:
         """Use the installation's own server instead of the vendor's. Raises `TypeError` for a service without
