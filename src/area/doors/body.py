@@ -3,14 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Hashable,
-    Iterator,
-    MutableMapping,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -21,6 +14,7 @@ from typing_extensions import override
 
 from area.accounts import sessions
 from area.doors.deps import token_of
+from area.kit.deadline import Deadline
 from area.kit.problems import Unsupported
 from area.kit.sentences import Number, Sentence
 
@@ -31,7 +25,6 @@ MAX_DEPTH = 64  # nested containers
 PATIENCE = 10.0  # seconds for the first bytes of a body
 LEAST_RATE = 20_000  # bytes that earn one more second
 LONGEST = 60.0  # seconds in total
-LOOK_EVERY = 1.0  # seconds between checks for overdue bodies
 REFUSED_PATIENCE = 0.5  # seconds between chunks while draining a rejected body
 REFUSED_AT_ONCE = 8
 CLOSE = {"Connection": "close"}  # don't wait for the rest of the body
@@ -116,63 +109,25 @@ class Share:
 USERS = Allowance(64_000_000, 16_000_000)  # for signed-in users
 
 
-class Deadline:
+class Patience:
     """When a body must be complete: every `LEAST_RATE` bytes earn another second, up to `LONGEST` in total."""
 
     def __init__(self) -> None:
-        self._begun = asyncio.get_running_loop().time()
-        self.at = self._begun + PATIENCE
-        self.missed = False
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+        self._ends = self._begun + PATIENCE
 
     async def receive(self, receive: Receive) -> MutableMapping[str, Any]:
         """The next chunk of the body. Raises `TooSlow`."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine that awaits is run by a task
-        _late.watch(task, self)
         try:
-            return await receive()
-        except asyncio.CancelledError:
-            if not self.missed:
-                raise
-            task.uncancel()
+            async with Deadline(self._ends - self._loop.time()):
+                return await receive()
+        except TimeoutError:
             raise TooSlow from None
-        finally:
-            _late.forget(task)
 
     def earned(self, size: int) -> None:
-        """Extend the deadline for this many bytes."""
-        self.at = min(self._begun + LONGEST, self._begun + PATIENCE + size / LEAST_RATE)
-
-
-class _Late:
-    """Cancels overdue reads. Checks all of them once a second, which is cheaper than one timer each."""
-
-    def __init__(self) -> None:
-        self._reads: dict[asyncio.Task[Any], Deadline] = {}
-        self._looking = False
-
-    def watch(self, task: asyncio.Task[Any], deadline: Deadline) -> None:
-        self._reads[task] = deadline
-        if not self._looking:
-            self._looking = True
-            asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
-
-    def forget(self, task: asyncio.Task[Any]) -> None:
-        self._reads.pop(task, None)
-
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        moment = loop.time()
-        for task, deadline in self._reads.items():
-            if deadline.at <= moment and not deadline.missed:
-                deadline.missed = True
-                task.cancel()
-        self._looking = bool(self._reads)
-        if self._looking:
-            loop.call_later(LOOK_EVERY, self._look)
-
-
-_late = _Late()
+        """Wait longer for this many bytes."""
+        self._ends = min(self._begun + LONGEST, self._begun + PATIENCE + size / LEAST_RATE)
 
 
 def declared(headers: list[tuple[bytes, bytes]]) -> int:
@@ -190,10 +145,10 @@ async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, sh
     if expected > limit:
         await refuse(receive, expected)
         raise TooLarge(limit)
-    deadline, size, more = Deadline(), 0, True
+    patience, size, more = Patience(), 0, True
     parts: list[bytes] = []
     while more:
-        message = await deadline.receive(receive)
+        message = await patience.receive(receive)
         if message["type"] == "http.disconnect":
             raise CutOff
         part = message.get("body", b"")
@@ -203,7 +158,7 @@ async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, sh
             await refuse(receive, size)
             raise TooLarge(limit)
         share.take(len(part))
-        deadline.earned(size)
+        patience.earned(size)
         parts.append(part)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -237,7 +192,7 @@ async def _drop(receive: Receive, expected: int) -> None:
 
 def in_time(receive: Receive) -> Receive:
     """`receive` with a deadline for the body, but none for what follows. Raises 408."""
-    deadline = Deadline()
+    patience = Patience()
     size, more = 0, True
 
     async def timed() -> MutableMapping[str, Any]:
@@ -245,11 +200,11 @@ def in_time(receive: Receive) -> Receive:
         if not more:
             return await receive()
         try:
-            message = await deadline.receive(receive)
+            message = await patience.receive(receive)
         except TooSlow:
             raise HTTPException(408, "The request body didn't arrive in time.", CLOSE) from None
         size += len(message.get("body", b""))
-        deadline.earned(size)
+        patience.earned(size)
         more = message["type"] == "http.request" and message.get("more_body", False)
         return message
 
