@@ -299,7 +299,8 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k" && finder()) {
+  const alone = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+  if (alone && event.key.toLowerCase() === "k" && finder()) {
     event.preventDefault();
     openFinder();
   }

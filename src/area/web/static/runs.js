@@ -114,7 +114,8 @@ function axes(figures, values) {
 function draw(box, series, data, options) {
   if (box.plot) box.plot.destroy();
   const size = { width: box.clientWidth, height: 146 };
-  const x = { value: (plot, place) => (place == null ? "" : box.figures.labels[place]), label: "\u00a0" }; // else it says "Value"
+  // without a label it says "Value"
+  const x = { value: (plot, place) => (place == null ? "" : box.figures.labels[place]), label: "\u00a0" };
   const cursor = { y: false, points: { show: options.points, size: 7 }, drag: { x: false, y: false } };
   const scales = { x: { time: false, range: [-0.6, box.figures.labels.length - 0.4] }, ...options.scales };
   box.plot = new uPlot({ ...size, series: [x, ...series], cursor, scales, axes: options.axes, legend: { live: true } }, data, box);
