@@ -213,7 +213,7 @@ async def test_circles_and_what_is_another_users_are_refused(state, user, world)
     scope = control.scope(state)
     for area, after in ((second, third), (second, second)):
         action = Part(component="area.ran", parameters={"after": [after.id]})
-        with pytest.raises(Invalid, match="circle"):
+        with pytest.raises(Invalid, match="create a loop"):
             async with state.database.transaction() as session:
                 await areas.change(session, scope, user, area.id, AreaPatch(action=action))
     action = Part(component="area.ran", parameters={"after": [999]})
@@ -231,7 +231,7 @@ async def test_a_chain_has_a_largest_depth_and_width(state, user, world, monkeyp
     with pytest.raises(Invalid, match="at most 2 links long"):
         await link(state, user, third, "Fourth", text="z")
     await link(state, user, first, "Another", text="y")
-    with pytest.raises(Invalid, match="2 AREAs follow AREA"):
+    with pytest.raises(Invalid, match="already has 2 AREAs that follow it"):
         await link(state, user, first, "One more", text="y")
 
 
@@ -328,8 +328,8 @@ async def test_names_are_known_along_the_chain(state, user, world):
             "then.0.reaction.parameters.text",
             'No AREA before this one is called "first_on"; did you mean "first_one"?',
         ),
-        ("{{item}}", "then.0.reaction.parameters.text", "item is only there with for_each."),
-        ("{{error.message}}", "then.0.reaction.parameters.text", "error is only there after a failure."),
+        ("{{item}}", "then.0.reaction.parameters.text", "item is only available with for_each."),
+        ("{{error.message}}", "then.0.reaction.parameters.text", "error is only available after a failure."),
     ):
         form = {
             **CHAIN,
@@ -377,7 +377,7 @@ async def test_a_link_in_the_middle_is_taken_out(state, user, world):
     area = await create(state, user, CHAIN)
     second = area.chain.then[0]
     scope = control.scope(state)
-    with pytest.raises(Conflict, match="Choose what becomes of them"):
+    with pytest.raises(Conflict, match="Choose what happens to them"):
         async with state.database.transaction() as session:
             await areas.take_out(session, scope, user, second.id)
     async with state.database.transaction() as session:

@@ -128,7 +128,7 @@ class Chains:
             path = _path(link.for_each)
             place = "action.parameters.for_each"
             if path is None or path[0] not in ("origin", "result", "steps", "item"):
-                sentence = Sentence("Write the path of a list, such as result.rows or origin.items.")
+                sentence = Sentence("Enter the path of a list, such as result.rows or origin.items.")
                 errors.append({"field": place, "message": sentence})
             elif why := _unknown(path, known, link.when) or _no_list(path, known):
                 errors.append({"field": place, "message": why})
@@ -289,9 +289,9 @@ def _unknown(path: Path, known: Known, when: When) -> Sentence | None:
                 return listing(sentence, hint, ", ".join(known.steps))
             place, values, rest = f"steps.{rest[0]}", known.steps[rest[0]], rest[1:]
         case "item" | "index" if not known.item:
-            return Sentence("%(name)s is only there with for_each.", name=place)
+            return Sentence("%(name)s is only available with for_each.", name=place)
         case "error" if when not in ("failed", "any"):
-            return Sentence("error is only there after a failure.")
+            return Sentence("error is only available after a failure.")
         case "result":
             pass
         case _:

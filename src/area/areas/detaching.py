@@ -28,7 +28,7 @@ async def detach(
         return gone, []
     if then is None:
         raise Conflict(
-            "Other AREAs follow this one. Choose what becomes of them: delete them too, or let them follow what this"
+            "Other AREAs follow this one. Choose what happens to them: delete them too, or let them follow what this"
             " one follows."
         )
     if then == "follow" and not up.get(area_id):

@@ -143,12 +143,12 @@ async def _check(session: AsyncSession, area: Area, after: Sequence[int]) -> Non
     down = {number: [below for below in follow if below != area.id] for number, follow in known.down.items()}
     up = {**known.up, area.id: after}
     if area.id in after or area.id in reach(up, after):
-        raise Invalid.field("action.parameters.after", "This would close a circle, so the chain would never end.")
+        raise Invalid.field("action.parameters.after", "This would create a loop, so the chain would never end.")
     for number in after:
         if len(down.get(number, ())) >= MAX_FOLLOWERS:
             raise Invalid.field(
                 "action.parameters.after",
-                "%(most)s AREAs follow AREA %(number)s already, which is the limit.",
+                "AREA %(number)s already has %(most)s AREAs that follow it, which is the limit.",
                 most=MAX_FOLLOWERS,
                 number=number,
             )

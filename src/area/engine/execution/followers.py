@@ -205,7 +205,7 @@ def _items(path: str, carried: _Carried, most: int) -> list[Any] | Sentence:
         return Sentence(str(error))
     result = carried.values["result"]
     if path.startswith("result") and isinstance(result, dict) and result.get("truncated"):
-        return Sentence("%(path)s isn't whole, because the result was too large to be kept.", path=path)
+        return Sentence("%(path)s is incomplete, because the result was too large to store.", path=path)
     if not isinstance(value, list):
         return Sentence("%(path)s is not a list, so this can't run for each of its items.", path=path)
     if len(value) > most:
@@ -339,7 +339,7 @@ async def _accept(conn: Conn, offers: Sequence[Offer], places: Sequence[tuple[in
 def unable(plan: Plan, data: Mapping[str, Any]) -> Sentence | None:
     """Why a link can't run with its data; None if it can."""
     if why := data.get("refused"):
-        return sentences.read(why) or Sentence("This run can't go on.")
+        return sentences.read(why) or Sentence("This run can't continue.")
     left_out = {place for place in _list(data, "left_out") if isinstance(place, str)}
     steps = data.get("steps")
     for path in sorted(plan.uses):
