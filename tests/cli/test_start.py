@@ -42,6 +42,13 @@ def test_help_imports_next_to_nothing(no_database, command):
     assert len([name for name in loaded if name.startswith("area.")]) < 30
 
 
+def test_roles_share_no_command_with_the_launcher():
+    program = "import sys; from area.cli import launch, roles; launch._load(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "area.connectors.github" in loaded
+    assert not {"area.cli.commands", "area.cli.areas", "area.cli.doctor"} & {*loaded}
+
+
 def test_a_shell_can_complete(no_database):
     shown = no_database("--show-completion", "bash")
     assert shown.exit_code in (0, 2), "typer asks the shell that runs it"

@@ -73,12 +73,9 @@ def up(
 @app.command()
 def serve() -> None:
     """Run a web process: API, pages and webhooks."""
-    from area import app as root
+    from area.cli import roles
 
-    settings = console.configured()
-    console.check_port(settings.host, settings.port)
-    with console.database(settings) as dsn:
-        root.run(lambda stop: root.serve(settings, dsn, stop))
+    roles.serve()
 
 
 @app.command()
@@ -87,11 +84,9 @@ def worker() -> None:
 
     Workers watch sources and run reactions.
     """
-    from area import app as root
+    from area.cli import roles
 
-    settings = console.configured()
-    with console.database(settings) as dsn:
-        root.run(lambda stop: root.work(settings, dsn, stop))
+    roles.worker()
 
 
 app.add_typer(db.app, name="db")

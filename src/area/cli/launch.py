@@ -25,7 +25,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FORKS = sys.platform == "linux"  # some macOS libraries don't survive a fork, so each role imports by itself there
 # https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
 PROCESSES = multiprocessing.get_context("fork") if FORKS else multiprocessing.get_context("spawn")
-SHARED = ("area.app", "area.api", "area.engine.runtime", "area.hooks", "area.kit.http_server", "area.web")
+SHARED = ("area.cli.roles", "area.api", "area.engine.runtime", "area.hooks", "area.kit.http_server", "area.web")
 ADOPTED_EVERY = 0.002
 # https://man7.org/linux/man-pages/man2/pr_set_child_subreaper.2const.html
 _PR_SET_CHILD_SUBREAPER = 36
@@ -221,12 +221,12 @@ def live(parent: int, name: str, command: Command, environment: Mapping[str, str
 
 
 def run_command(name: str) -> None:
-    """Run `area NAME` in this process."""
-    from area.cli import commands
+    """Run the role `area NAME` in this process."""
+    from area.cli import roles
     from area.settings import settings
 
     settings.cache_clear()
-    getattr(commands, name)()
+    getattr(roles, name)()
 
 
 @contextmanager
