@@ -25,6 +25,7 @@ class Registry:
     services: dict[str, Service] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
     by_name: dict[str, Service] = field(init=False)
+    fingerprint: str = field(init=False, default="")  # of what they declare, once it is complete (`catalog.declared`)
 
     def __post_init__(self) -> None:
         self.by_name = {service.name: service for service in self.services.values()}
@@ -109,7 +110,22 @@ def _load(registry: Registry, name: str, folder_name: str | None) -> None:
         raise Malformed(f"The connector {name} has no `service = Service(...)`.")
     if folder_name and service.slug != folder_name:
         raise Malformed(f"The connector in {folder_name}/ has the slug {service.slug!r}; the two must match.")
+    if folder_name is None:
+        _build(name, service)
     registry.add(service, Path(module.__file__).parent if module.__file__ else None)
+
+
+def _build(name: str, service: Service) -> None:
+    """Build the validators of a package's models, which are otherwise built at their first use: those of the folders
+    are tested, but a package may declare what pydantic can't validate. Raises `Malformed`.
+    """
+    components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+    for component in components:
+        try:
+            component.params.model_rebuild()
+            component.returns.model_rebuild()
+        except Exception as error:
+            raise Malformed(f"The connector {name} can't be imported: {component.key}: {error}") from error
 
 
 @cache

@@ -17,7 +17,7 @@ class Output(BaseModel):
     name.
     """
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, defer_build=True)
 
     @override
     @classmethod

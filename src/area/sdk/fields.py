@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from area.kit.text import dump_json
 from area.sdk import sensitive, shapes
+from area.sdk.model import Model
 from area.sdk.renamed import renamed
 from area.sdk.sensitive import Holds
 from area.sdk.shapes import Shape, Shaped, Shapes
@@ -112,7 +113,7 @@ def param(
     return info
 
 
-class Form(BaseModel):
+class Form(Model):
     """A model of parameters in which blank fields count as missing."""
 
     @pydantic.model_validator(mode="before")

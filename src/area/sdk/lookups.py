@@ -11,11 +11,12 @@ from pydantic import BaseModel, Field, create_model
 from area.kit.sentences import Sentence
 from area.sdk.errors import NothingFound
 from area.sdk.fields import param
+from area.sdk.model import Model
 
 NOTHING_FOUND = Sentence("Nothing was found.")
 
 
-class LookupParams(BaseModel):
+class LookupParams(Model):
     """The parameter that every look-up has."""
 
     if_nothing: Annotated[
@@ -28,7 +29,7 @@ class LookupParams(BaseModel):
     ] = "stop"
 
 
-class Found(BaseModel):
+class Found(Model):
     """What every look-up returns besides what it found."""
 
     found: bool = Field(False, description="Whether something was found", examples=[True])

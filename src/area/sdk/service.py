@@ -26,6 +26,7 @@ from area.sdk.events import Event, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option
 from area.sdk.hints import Hint
 from area.sdk.http import Authority, Fixed, Http, Pages, Refusal
+from area.sdk.model import Model
 from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
 
@@ -45,17 +46,17 @@ Unsubscribe = TypeVar("Unsubscribe", bound=Callable[..., Awaitable[None]])
 Picking = TypeVar("Picking", bound=Callable[..., Awaitable[Any]])
 
 
-class Nothing(BaseModel):
+class Nothing(Model):
     """No parameters, or no return values."""
 
 
-class Anything(BaseModel):
+class Anything(Model):
     """Return values that only each run shows."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class Firing(BaseModel):
+class Firing(Model):
     """What every timer returns: the planned time in the AREA's time zone."""
 
     time: datetime = Field(description="Planned time, with its UTC offset", examples=["2026-11-23T09:00:00+01:00"])

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel, create_model
 from pydantic.alias_generators import to_pascal
 
+from area.sdk.model import Model
+
 Function = Callable[..., Any]
 
 
@@ -45,7 +47,7 @@ def components(
         fields[name] = (annotations[name], ... if parameter.default is parameter.empty else parameter.default)
     created: type[BaseModel] = create_model(
         to_pascal(function.__name__),
-        __base__=base,
+        __base__=base or Model,
         __module__=function.__module__,
         __doc__=f"Parameters of: {title}.",
         **fields,
