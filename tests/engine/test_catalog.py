@@ -1,14 +1,19 @@
 """The catalog: from the code to rows, again and again, by several processes."""
 
 import asyncio
+import sys
+from dataclasses import replace
 
 import pytest
 
 from area import catalog
+from area.catalog import rows as rows_of_catalog
+from area.catalog.declared import fingerprint
 from area.db.models import Component, Service, SwitchedOff, Variable
 from area.engine.state import State
 from area.kit.problems import NotFound
-from area.registry import Malformed, Registry
+from area.registry import Malformed, Registry, load
+from area.sdk import Action, Nothing, Reaction
 from area.sdk import Service as Connector
 from area.settings import Settings
 
@@ -31,6 +36,48 @@ async def test_a_sync_again_changes_nothing(state):
     before = await snapshot(state)
     await sync(state)
     assert await snapshot(state) == before
+
+
+async def test_rows_are_compared_again_only_when_they_or_the_code_changed(state, monkeypatch):
+    registry = Registry(dict(state.registry.services))
+    registry.fingerprint = fingerprint(registry)
+    compared = []
+    write = rows_of_catalog._sync
+
+    async def counting(*arguments):
+        compared.append(arguments)
+        return await write(*arguments)
+
+    monkeypatch.setattr(rows_of_catalog, "_sync", counting)
+    first = await sync(state, registry)
+    assert await sync(state, registry) == first
+    assert len(compared) == 1
+    pool = await state.database.pool()
+    await pool.execute("update components set description = 'changed by hand' where name = 'send'")
+    before = await snapshot(state)
+    await sync(state, registry)
+    assert len(compared) == 2
+    assert await snapshot(state) != before
+    registry.fingerprint = "another version's"
+    await sync(state, registry)
+    await sync(state)  # an older version knows no fingerprint
+    assert len(compared) == 4
+    await sync(state, registry)
+    assert len(compared) == 5
+
+
+def test_the_fingerprint_tells_of_each_declared_column(state):
+    services = state.registry.services
+    known = fingerprint(state.registry)
+    assert fingerprint(Registry(dict(services))) == known
+    assert fingerprint(Registry({slug: service for slug, service in services.items() if slug != "probe"})) != known
+    probe = services["probe"]
+    for changed in (
+        replace(probe, description="Other"),
+        replace(probe, actions={**probe.actions, "item": replace(probe.actions["item"], title="Other")}),
+        replace(probe, actions={**probe.actions, "item": replace(probe.actions["item"], returns=Nothing)}),
+    ):
+        assert fingerprint(Registry({**services, "probe": changed})) != known
 
 
 async def test_variables_are_loaded_of_what_is_asked_for(state):
@@ -178,3 +225,28 @@ async def test_what_is_offered_is_read_anew_only_when_it_has_changed(state):
     async with state.database.transaction() as session:
         here = await catalog.service(session, state.registry, "probe")
         assert here.quality == here.actions[0].quality == here.reactions[0].quality == "generated"
+
+
+def test_every_model_can_validate():
+    for service in load().services.values():
+        components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+        for component in components:
+            assert component.params.model_rebuild() is not False
+            assert component.returns.model_rebuild() is not False
+
+
+def test_a_package_that_cant_be_validated_stops_the_start(tmp_path, monkeypatch):
+    (tmp_path / "odd_connector.py").write_text(
+        "from area.sdk import Context, Nothing, Service, param\n"
+        "service = Service('odd', 'Odd', 'A service.')\n"
+        "@service.reaction('Send', on_crash='repeat')\n"
+        "async def send(ctx: Context, name: str = param('Name', 'x', pattern='(')) -> None: ...\n"
+    )
+    info = tmp_path / "odd_connector-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-connector\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[area.connectors]\nodd = odd_connector\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Malformed, match=r"(?s)odd_connector can't be imported: odd.send: .*unclosed group"):
+        load()
+    monkeypatch.delitem(sys.modules, "odd_connector")

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import select, text, update
+import orjson
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.catalog.declared import component_fields
+from area.catalog.declared import ComponentRow, VariableRow, component_row, service_row, variable_rows
 from area.db.locks import Lock
-from area.db.models import Component, Service, SwitchedOff
+from area.db.models import Component, Meta, Service, SwitchedOff
 from area.db.notify import Channel
 from area.db.session import lock, notify
 from area.registry import Registry
@@ -55,16 +56,41 @@ on conflict (component_id, kind, name) do update set description = excluded.desc
     display_order = excluded.display_order
 """
 
-COLUMNS = ("name", "description", "type", "nullable", "placeholder", "validation_regex", "display_order")
+# one hash of all rows, made by the database: reading and comparing them here takes 17 MB of each process
+HASH = """
+select encode(sha256(convert_to(concat_ws(e'\\n',
+    (select string_agg(s::text, e'\\n' order by s.id) from services s),
+    (select string_agg(c::text, e'\\n' order by c.id) from components c),
+    (select string_agg(v::text, e'\\n' order by v.id) from variables v),
+    (select string_agg(o::text, e'\\n' order by o.kind, o.row_id) from switched_off o)), 'UTF8')), 'hex')
+"""
+SYNCED = "catalog"  # the key in `meta`
 
 
 async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     """Update the rows from the code. Returns how many services, components and variables are active.
 
     Rows are matched by natural key and keep their ids. Rows without code become inactive and are never deleted, except
-    variables that no AREA uses. Admins' switches are kept.
+    variables that no AREA uses. Admins' switches are kept. Nothing is done if neither the code, by the registry's
+    fingerprint, nor the rows have changed since they were last synced.
     """
     await lock(session, Lock.SYNC)
+    if registry.fingerprint:
+        synced = await session.scalar(select(Meta.value).where(Meta.key == SYNCED))
+        declared, rows, counts = orjson.loads(synced) if synced else ("", "", {})
+        if declared == registry.fingerprint and rows == await session.scalar(text(HASH)):
+            return {str(name): int(count) for name, count in counts.items()}
+    counts = await _sync(session, registry)
+    await session.execute(delete(Meta).where(Meta.key == SYNCED))
+    if registry.fingerprint:
+        outcome = [registry.fingerprint, await session.scalar(text(HASH)), counts]
+        session.add(Meta(key=SYNCED, value=orjson.dumps(outcome).decode()))
+        await session.flush()
+    await notify(session, Channel.CATALOG_CHANGED, "")
+    return counts
+
+
+async def _sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     off = {(row.kind, row.row_id) for row in await session.scalars(select(SwitchedOff))}
     service_ids = await _sync_services(session, registry)
     component_ids = await _sync_components(session, registry, service_ids)
@@ -78,20 +104,11 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
         await session.execute(
             update(model).where(model.is_active != model.id.in_(active)).values(is_active=model.id.in_(active))
         )
-    await notify(session, Channel.CATALOG_CHANGED, "")
     return {"services": len(service_ids), "components": len(component_ids), "variables": count}
 
 
 async def _sync_services(session: AsyncSession, registry: Registry) -> dict[str, int]:
-    rows = [
-        {
-            "name": service.name,
-            "description": service.description,
-            "icon_path": f"/icons/{service.slug}.svg",
-            "requires_auth": service.requires_auth,
-        }
-        for service in registry.services.values()
-    ]
+    rows = [service_row(service)._asdict() for service in registry.services.values()]
     if rows:
         statement = insert(Service).values(rows)
         await session.execute(
@@ -108,24 +125,16 @@ async def _sync_components(
     session: AsyncSession, registry: Registry, service_ids: dict[str, int]
 ) -> dict[tuple[str, str], int]:
     """Component ids by (type, key)."""
-    columns = ("service_id", "type", "name", "description", "webhook_endpoint", "polling_interval")
-    values: dict[str, list[Any]] = {name: [] for name in columns}
+    values: dict[str, list[Any]] = {name: [] for name in ("service_id", *ComponentRow._fields)}
     declared: set[tuple[str, str]] = set()
     for service in registry.services.values():
         components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
         for component in components:
-            action = component if isinstance(component, Action) else None
-            row = (
-                service_ids[service.slug],
-                "action" if action else "reaction",
-                component.name,
-                component.title,
-                "/hooks/{token}" if action and action.kind == "webhook" else None,
-                int(action.every.total_seconds()) if action and action.every else None,
-            )
-            for name, value in zip(columns, row, strict=True):
+            row = component_row(component)
+            values["service_id"].append(service_ids[service.slug])
+            for name, value in row._asdict().items():
                 values[name].append(value)
-            declared.add((row[1], component.key))
+            declared.add((row.type, component.key))
     await session.execute(text(COMPONENTS), values)
     slugs = {number: slug for slug, number in service_ids.items()}
     result = await session.execute(select(Component.id, Component.type, Component.name, Component.service_id))
@@ -134,17 +143,14 @@ async def _sync_components(
 
 
 async def _sync_variables(session: AsyncSession, registry: Registry, component_ids: dict[tuple[str, str], int]) -> int:
-    values: dict[str, list[Any]] = {name: [] for name in ("component_id", "kind", *COLUMNS)}
+    values: dict[str, list[Any]] = {name: [] for name in ("component_id", *VariableRow._fields)}
     for (type_, key), component_id in component_ids.items():
         component = registry.action(key) if type_ == "action" else registry.reaction(key)
         if component is None:
             continue
-        parameters, returns = component_fields(component)
-        for kind, declared in (("parameter", parameters), ("return_value", returns)):
-            for field in declared:
-                values["component_id"].append(component_id)
-                values["kind"].append(kind)
-                for column in COLUMNS:
-                    values[column].append(getattr(field, column))
+        for row in variable_rows(component):
+            values["component_id"].append(component_id)
+            for column, value in row._asdict().items():
+                values[column].append(value)
     await session.execute(text(VARIABLES), values | {"components": list(component_ids.values())})
     return len(values["name"])

@@ -185,12 +185,13 @@ def _launch(supervisor: int, commands: Mapping[str, Command], pipe: Connection, 
 
 def _load() -> None:
     """Import what the roles need. Raises `Malformed`."""
+    from area.catalog.declared import fingerprint
     from area.registry import registry
 
     gc.disable()  # a collection would leave holes in the shared pages: https://docs.python.org/3/library/gc.html#gc.freeze
     for module in SHARED:
         importlib.import_module(module)
-    registry()
+    registry().fingerprint = fingerprint(registry())
     gc.freeze()
     gc.enable()
 
