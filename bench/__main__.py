@@ -1,15 +1,15 @@
 """`python -m bench [w1 … w7] [--seconds N]`: prints JSON lines as they come, and a table at the end.
 
 `python -m bench paired --against COMMIT [--pairs N]` alternates W1 between this checkout and another commit. Exits with
-1 if a bound (of W6, W7 or the paired runs) is exceeded. `python -m bench floor` runs the loads of W1 on the floor
-(bench/floor) and on AREA.
+1 if a bound (of W6, W7, rest or the paired runs) is exceeded. `python -m bench floor` runs the loads of W1 on the floor
+(bench/floor) and on AREA, and `python -m bench rest` shows start and memory at rest.
 """
 
 import argparse
 import os
 import sys
 
-from bench import paired, w1, w2, w4, w6, w7
+from bench import paired, rest, w1, w2, w4, w6, w7
 from bench.floor import run as floor
 
 
@@ -50,6 +50,8 @@ def main() -> int:
                 holds &= w6.w6(options.seconds or 20)
             case "w7":
                 holds &= w7.w7(options.seconds or 30)
+            case "rest":
+                holds &= rest.rest()
             case "floor":
                 floor.run(options.seconds or 20)
             case "paired":

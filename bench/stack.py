@@ -138,10 +138,14 @@ class Area:
             transactions=transactions[0]["n"],
         )
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """End it, and keep its data for another start."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(40)
+
+    def stop(self) -> None:
+        self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
