@@ -162,11 +162,9 @@ def _event(block: _Block) -> Component:
     for name in broken:
         event.pop(name, None)
     start = _in_zone(event, "DTSTART")
-    end = _in_zone(event, "DTEND") if "DTEND" in event else None
-    if end is not None and (isinstance(end, datetime) != isinstance(start, datetime) or _before(end, start)):
-        del event["DTEND"]
-    if "DURATION" in event and (event["DURATION"].dt < timedelta() or "DTEND" in event):
-        del event["DURATION"]
+    if not isinstance(start, date):  # but a time of day or a period
+        raise TypeError(start)
+    _fit_end(event, start)
     for name in ("RECURRENCE-ID", "EXDATE", "RDATE"):
         if name in event:
             _in_zone(event, name)
@@ -179,6 +177,16 @@ def _event(block: _Block) -> Component:
             rule["UNTIL"] = [last.astimezone(UTC) if last.tzinfo else last]
     component: Component = event
     return component
+
+
+def _fit_end(event: Any, start: date) -> None:
+    """Take out an end or a length that doesn't fit the start."""
+    end = _in_zone(event, "DTEND") if "DTEND" in event else None
+    fits = isinstance(end, date) and isinstance(end, datetime) == isinstance(start, datetime)
+    if end is not None and (not fits or _before(end, start)):
+        del event["DTEND"]
+    if "DURATION" in event and (event["DURATION"].dt < timedelta() or "DTEND" in event):
+        del event["DURATION"]
 
 
 def _in_zone(event: Any, name: str) -> Any:

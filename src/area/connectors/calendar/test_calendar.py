@@ -246,6 +246,10 @@ def test_one_bad_event_does_not_take_the_others_along() -> None:
         (event(":20261123T090000Z", "RRULE:FREQ=WEEKLY;COUNT=x"), 1),
         (event(":20260231T090000Z", "RRULE:FREQ=DAILY"), 1),
         (event(":"), 1),
+        (event(";VALUE=PERIOD:20261123T090000Z/PT1H"), 1),
+        (event(";VALUE=PERIOD:20261123T090000Z/PT1H", "RRULE:FREQ=DAILY"), 1),
+        (event(";VALUE=TIME:090000"), 1),
+        (event(":20261122T090000Z", "DTEND;VALUE=PERIOD:20261122T090000Z/PT1H"), 0),
         ("BEGIN:VTIMEZONE\nTZID:X\n" + "BEGIN:A\n" * 99 + "END:A\n" * 99 + "END:VTIMEZONE\n", 1),
         # time zones that nobody uses, or that can't be used
         ("BEGIN:VTIMEZONE\nTZID:X\nBEGIN:STANDARD\nDTSTART:x\nEND:STANDARD\nEND:VTIMEZONE\n", 0),
