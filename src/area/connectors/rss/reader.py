@@ -7,7 +7,7 @@ import hashlib
 import html
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +33,12 @@ REFERENCES = re.compile(r"(?:&(?:amp;)?#[xX]?[0-9a-fA-F]+;)+")
 REFERENCE = re.compile(r"&(?:amp;)?#(?:[xX]([0-9a-fA-F]+)|([0-9]+));")
 DECLARED = re.compile(r"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"'<>]+)["']""")
 ITEM = re.compile(r"<((?:\w+:)?(?:item|entry))[\s>]")
+_SPACES = (
+    'xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    ' xmlns:media="http://search.yahoo.com/mrss/" xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd"'
+)
+PLAIN_ATOM = f'<feed xmlns="http://www.w3.org/2005/Atom" {_SPACES}>'
+PLAIN_RSS = f'<rss version="2.0" {_SPACES}><channel>'
 FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
 # what the libraries and the code below raise at nonsense within one item
 NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
@@ -142,7 +148,7 @@ def _parsed(text: str, url: str, host: str) -> tuple[Any, list[Any], int]:
     spans = list(_spans(text))
     if not spans:
         raise Unreadable("The response of %(host)s is not a readable feed.", host=host)
-    before, after = text[: spans[0][0]], text[spans[-1][1] :]
+    before, after, frame = _frame(text, spans, url)
     entries: list[Any] = []
     skipped = 0
     waiting = [spans]
@@ -154,7 +160,22 @@ def _parsed(text: str, url: str, host: str) -> tuple[Any, list[Any], int]:
             middle = len(some) // 2
             skipped += not middle
             waiting += [some[middle:], some[:middle]] if middle else []
-    return _fed(before + after, url), entries, skipped
+    frame["bozo"] = False  # each of these items is whole, whatever stands behind the last
+    return frame, entries, skipped
+
+
+def _frame(text: str, spans: Sequence[tuple[int, int]], url: str) -> tuple[str, str, Any]:
+    """What stands before and after the items, and what feedparser makes of both. Where it fails on the document's own,
+    a plain one, by which the title is lost, but no item.
+    """
+    before, after = text[: spans[0][0]], text[spans[-1][1] :]
+    for candidate in ((before, after), (before, "")):
+        try:
+            return *candidate, _fed("".join(candidate), url)
+        except NONSENSE:
+            continue
+    plain = PLAIN_ATOM if text.startswith("<entry", spans[0][0]) else PLAIN_RSS
+    return plain, "", _fed(plain, url)
 
 
 def _fed(text: str, url: str) -> Any:

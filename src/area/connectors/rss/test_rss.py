@@ -393,6 +393,33 @@ async def test_what_feedparser_fails_on_is_left_out_and_told(ctx, monkeypatch):
     assert rss._left_out(skipped) == "1 item of the feed can't be read and was left out."
 
 
+@pytest.mark.parametrize(
+    ("before", "item", "after"),
+    [
+        ('<feed xmlns="http://example.org/a b"><title>T</title>', "<entry><id>%d</id></entry>", "</feed>"),
+        (
+            '<rss version="2.0" xmlns:x="http://a b c"><channel><title>T</title>',
+            "<item><guid>%d</guid></item>",
+            "</channel></rss>",
+        ),
+        (
+            '<rss version="2.0"><channel><textInput><media:thumbnail url="x"/>',
+            "<item><guid>%d</guid></item>",
+            "</channel></rss>",
+        ),
+        (
+            '<rss version="2.0"><channel><title>T</title>',
+            "<item><guid>%d</guid></item>",
+            '<item><textInput><itunes:image href="x"/></iel></channel></rss>',
+        ),
+    ],
+)
+def test_a_frame_that_feedparser_fails_on_takes_no_item(before, item, after):
+    document = before + "".join(item % number for number in range(5)) + after
+    found, _skipped = rss_reader.read(document.encode(), "https://example.org/", "text/xml")
+    assert [item["id"] for item in found] == ["0", "1", "2", "3", "4"]
+
+
 async def test_what_the_feed_gives_to_tell_items_apart_is_told(ctx, peer):
     async def note(*items: str) -> str | None:
         peer.serves(channel(*items))
