@@ -76,12 +76,12 @@ class Person:
         return await self.ask("POST", "/api/areas", body)
 
     async def hook(
-        self, reaction: str = "http.request", expected: dict[str, Any] | None = None, **parameters: Any
+        self, reaction: str = "http.request", action: dict[str, Any] | None = None, **parameters: Any
     ) -> str:
         """The address of a new AREA that a webhook starts."""
         if reaction == "http.request" and not parameters:
             parameters = {"url": f"{self.stage.website}/sink"}
-        return str((await self.area("webhook.received", expected or {}, reaction, **parameters))["webhook_url"])
+        return str((await self.area("webhook.received", action or {}, reaction, **parameters))["webhook_url"])
 
     @property
     def cookie(self) -> dict[str, str]:

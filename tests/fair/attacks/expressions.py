@@ -15,7 +15,7 @@ MOST_STORED = 2 * 2**20  # characters of one event as PostgreSQL writes it, with
 async def pick_bomb(stage: Stage) -> None:
     """A webhook's pick compares each of 150,000 elements forty times; whoever knows the address fires it."""
     pick = "[?" + "||".join(["@==`9`"] * COMPARISONS) + "]|length(@)"
-    hook = await stage.attacker.hook(wanted={"pick": pick})
+    hook = await stage.attacker.hook(action={"pick": pick})
     body = b"[" + b"1," * 149_999 + b"1]"
     async with stage.watched(SECONDS, "healthz", "hook", "page"):
         await _send(stage, hook, body)
@@ -34,7 +34,7 @@ async def value_bomb(stage: Stage) -> None:
 async def only_if_bomb(stage: Stage) -> None:
     """A condition that looks for a date among ten thousand, two hundred times, in two AREAs."""
     condition = " or ".join(["body.c in body.a"] * 200)
-    hooks = [await stage.attacker.hook(wanted={"only_if": condition}) for _ in range(2)]
+    hooks = [await stage.attacker.hook(action={"only_if": condition}) for _ in range(2)]
     body = {"c": "2027-01-01T00:00:00+01:00", "a": [f"2026-01-01T00:00:{n % 60:02}+01:00" for n in range(10_000)]}
     async with stage.watched(SECONDS, "hook", "timer"):
         await asyncio.gather(*(stage.attacker.ask("POST", hook, body) for hook in hooks))
@@ -68,7 +68,7 @@ async def filled_growth(stage: Stage) -> None:
 @attack()
 async def picked_growth(stage: Stage) -> None:
     """A pick that copies an event of 960 KB a hundred times."""
-    hook = await stage.attacker.hook(wanted={"pick": "[" + ",".join("@" * 100) + "]"})
+    hook = await stage.attacker.hook(action={"pick": "[" + ",".join("@" * 100) + "]"})
     async with stage.watched(SECONDS, "healthz", "hook"):
         await asyncio.gather(*(_send(stage, hook, b'"' + b"QUJD" * 240_000 + b'"') for _ in range(2)))
     stored = await stage.database.value("select coalesce(max(length(trigger_data::text)), 0) from area_executions")
