@@ -17,7 +17,7 @@ async def test_a_chain_is_made_followed_and_taken_apart(person):
     await keys.press("Enter")
     await page.wait_for_url(f"**/areas/new?then={area['id']}")
     await expect(page.get_by_role("heading", name="After this")).to_be_visible()
-    await page.get_by_label("Search reactions").fill("notify me")
+    await page.get_by_label("Search reactions").fill("post a notice to your inbox")
     await page.locator("#found-reaction-0").click()
     await page.get_by_role("textbox", name="Title", exact=True).focus()
     await page.get_by_role("group", name="From “New order”").get_by_role("button", name="Notice ID").click()
@@ -44,7 +44,8 @@ async def test_a_chain_is_made_followed_and_taken_apart(person):
 
     await fire(person, area, {"id": "A-18", "lines": ["tea", "salt"]})
     first = (await over(person, area, 2))[0]
-    await over(person, {"id": link}, 2)
+    ended = await over(person, {"id": link}, 2)
+    assert [run["status"] for run in ended] == ["success"] * 2, ended
     await person.go(f"/runs/{first['id']}")
     whole = page.get_by_role("region", name="The whole run")
     await expect(whole.get_by_role("listitem")).to_have_count(3)
@@ -96,3 +97,47 @@ async def test_a_chain_is_one_card_with_one_switch(person):
     await page.locator("#confirm [value=yes]").click()
     await expect(page.get_by_role("heading", name="Your first AREA")).to_be_visible()
     assert (await person.api("GET", "/api/areas"))["items"] == []
+
+
+async def test_a_run_is_mended_and_continued_from_the_link_that_failed(person):
+    page = person.page
+    whole = {
+        "name": "New order",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
+        "then": [
+            {
+                "name": "Add a row",
+                "reaction": {"component": "inbox.post", "parameters": {"title": "{{origin.body.amount | round}}"}},
+                "then": [{"name": "Say so", "reaction": {"component": "inbox.post", "parameters": {"title": "done"}}}],
+            }
+        ],
+    }
+    area = await person.api("POST", "/api/areas", whole)
+    broken, last = area["chain"]["then"][0], area["chain"]["then"][0]["then"][0]
+    await fire(person, area, {"amount": "none"})
+    first = (await over(person, area))[0]
+    assert [run["status"] for run in await over(person, broken)] == ["failed"]
+
+    await person.go(f"/runs/{first['id']}")
+    line = page.get_by_role("region", name="The whole run")
+    await expect(line.get_by_role("listitem")).to_have_count(2)
+    await axe(person, "a run that failed at a link")
+    await page.set_viewport_size(NARROW)
+    wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    await line.get_by_role("link", name="Edit Add a row").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("textbox", name="Title", exact=True).fill("Mended")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.wait_for_url(SAVED)
+
+    await person.go(f"/runs/{first['id']}")
+    await line.get_by_role("button", name="Continue from here").focus()
+    await page.keyboard.press("Enter")
+    await page.locator("#confirm [value=yes]").click()
+    await page.wait_for_url(lambda address: not address.endswith(f"/{first['id']}"))
+    assert [run["status"] for run in await over(person, last)] == ["success"]
+    await person.go(f"/runs/{first['id']}")
+    await expect(line.get_by_role("listitem")).to_have_count(4)
+    await expect(line.get_by_role("button", name="Continue from here")).to_have_count(0)

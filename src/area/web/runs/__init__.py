@@ -20,6 +20,7 @@ from area.registry import Registry
 from area.runs import ExecutionLine, history
 from area.runs.excerpts import excerpts
 from area.runs.record import Reason, Status
+from area.runs.whole import below
 from area.web.details import event, labels, written
 from area.web.parts import offers
 from area.web.parts.pages import Fields, Page, SignedIn
@@ -249,7 +250,9 @@ async def _show(
             if then.reaction_parameters.get(name) != area.reaction.parameters.get(name)
         ]
     whole = await runs.find(session, page.user.id, limit=MOST_LINKS, run=view.run) if view.run else []
-    values |= {"whole": whole[::-1], "going": any(line.status not in OVER for line in whole)}
+    again = await history.replays(session, [line.id for line in whole])
+    broken = {line.id for line in whole if line.status == "failed" and line.parent and line.id not in again}
+    values |= {"whole": below(whole[::-1]), "broken": broken, "going": any(line.status not in OVER for line in whole)}
     values |= await _with_logos(page, session, [view])
     return await page.show("_run.html" if page.partial else "run.html", status, nav="runs", **values)
 
