@@ -141,3 +141,24 @@ async def test_a_run_is_mended_and_continued_from_the_link_that_failed(person):
     await person.go(f"/runs/{first['id']}")
     await expect(line.get_by_role("listitem")).to_have_count(4)
     await expect(line.get_by_role("button", name="Continue from here")).to_have_count(0)
+
+
+async def test_items_of_a_list_are_one_line_of_the_run(person):
+    link = {"reaction": {"component": "inbox.post", "parameters": {"title": "{{item | round}}"}}}
+    whole = {
+        "name": "New list",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
+        "then": [{**link, "name": "Add a row", "for_each": "origin.body.rows"}],
+    }
+    area = await person.api("POST", "/api/areas", whole)
+    await fire(person, area, {"rows": [*range(12), "none", *range(8)]})
+    first = (await over(person, area))[0]
+    await over(person, area["chain"]["then"][0], 21)
+    await person.go(f"/runs/{first['id']}")
+    lines = person.page.get_by_role("region", name="The whole run")
+    await expect(lines.locator(".time-line > li")).to_have_count(4)
+    await expect(lines.get_by_role("button", name="Continue from here")).to_have_count(1)
+    await lines.get_by_text("12 items succeeded").click()
+    await expect(lines.get_by_role("link", name="item 12", exact=True)).to_be_visible()
+    await axe(person, "a run with many items")

@@ -252,12 +252,28 @@ async def _show(
     whole = await runs.find(session, page.user.id, limit=MOST_LINKS, run=view.run) if view.run else []
     again = await history.replays(session, [line.id for line in whole])
     broken = {line.id for line in whole if line.status == "failed" and line.parent and line.id not in again}
-    values |= {"whole": below(whole[::-1]), "broken": broken, "going": any(line.status not in OVER for line in whole)}
+    values |= {"whole": _folded(below(whole[::-1]), run_id), "links": len(whole), "most_links": MOST_LINKS}
+    values |= {"broken": broken, "going": any(line.status not in OVER for line in whole)}
     values |= await _with_logos(page, session, [view])
     return await page.show("_run.html" if page.partial else "run.html", status, nav="runs", **values)
 
 
 # Helpers
+
+
+def _folded(lines: Sequence[tuple[int, ExecutionLine]], shown: int) -> list[list[tuple[int, ExecutionLine]]]:
+    """The links of a run in order; items of one list that succeeded and led to nothing together, but for `shown`."""
+    groups: list[list[tuple[int, ExecutionLine]]] = []
+    parents = {line.parent for _, line in lines}
+    for depth, line in lines:
+        plain = line.index is not None and line.status == "success" and line.id not in parents and line.id != shown
+        last = groups[-1][-1][1] if groups else None
+        same = last is not None and (last.area_id, last.parent) == (line.area_id, line.parent)
+        if plain and same and last and last.status == "success" and last.id not in parents and last.id != shown:
+            groups[-1].append((depth, line))
+        else:
+            groups.append([(depth, line)])
+    return groups
 
 
 def _waits(page: Page, reason: Reason | None) -> str:
