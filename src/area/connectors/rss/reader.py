@@ -16,8 +16,8 @@ from feedparser.api import parse
 from feedparser.mixin import _FeedParserMixin
 from feedparser.sanitizer import _sanitize_html
 
-from area.connectors.rss.characters import as_text
 from area.kit.decoding import parse_json
+from area.kit.xml_text import as_text
 from area.kit.zygote import Unreadable
 
 MAX_CONTENT = 100_000  # characters of content, and of each other text

@@ -1,4 +1,4 @@
-"""The characters of a feed, whatever its charset, with references that XML can read."""
+"""An XML document's bytes as text, whatever its charset, with references that XML can read."""
 
 import re
 
