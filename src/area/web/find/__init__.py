@@ -60,7 +60,7 @@ async def find(
     only: str = "",
 ) -> Response:
     """What a query finds, best first; without one, the pages. With `only=offers`, actions and reactions only."""
-    q = q.strip().replace("\0", "")
+    query, q = q, q.strip().replace("\0", "")
     if only == "offers":
         return await page.show("_find_offers.html", offered=await look_up(page, session, q) if q else None)
     own: list[AreaOut] = []
@@ -71,7 +71,9 @@ async def find(
         every = await offers.services(page, session)
         services = [service for service in every if begins(service.name, q)][:MOST]
         offered = await look_up(page, session, q)
-    return await page.show("_find.html", q=q, own=own, services=services, offered=offered, pages=_pages(page, q))
+    return await page.show(
+        "_find.html", query=query, q=q, own=own, services=services, offered=offered, pages=_pages(page, q)
+    )
 
 
 async def look_up(page: Page, session: AsyncSession, q: str) -> Offers:

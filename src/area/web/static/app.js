@@ -272,6 +272,9 @@ document.addEventListener("keydown", (event) => {
 const finder = () => document.getElementById("finder");
 let awaited = false; // Enter was pressed before the answer was there
 
+// earlier answers may still arrive: that of the empty field, when one types at once
+const answered = () => finder().querySelector("#finds").dataset.query === finder().querySelector("input").value;
+
 function openFinder() {
   const dialog = finder();
   if (!dialog || document.querySelector("dialog[open]")) return;
@@ -315,21 +318,18 @@ document.addEventListener("keydown", (event) => {
     (to < 0 ? input : links[Math.min(to, links.length - 1)] || input).focus();
   } else if (event.key === "Enter" && event.target === input) {
     event.preventDefault();
-    if (dialog.dataset.asked !== undefined) awaited = true;
-    else takeFirst();
+    if (answered()) takeFirst();
+    else awaited = true;
   }
 });
 
-document.addEventListener("input", (event) => {
-  awaited = false;
-  if (event.target.closest("#finder")) finder().dataset.asked = "";
-});
+document.addEventListener("input", () => (awaited = false));
 
 document.addEventListener("htmx:after:swap", (event) => {
   if (!event.detail.ctx.sourceElement || !event.detail.ctx.sourceElement.closest("#finder")) return;
-  delete finder().dataset.asked;
-  if (awaited) takeFirst();
+  if (!awaited || !answered()) return;
   awaited = false;
+  takeFirst();
 });
 
 /* Times go on being true. */
