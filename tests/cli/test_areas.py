@@ -105,5 +105,5 @@ def test_a_chain_is_applied_exported_run_and_listed(ann, write):
     assert "another AREA in the file has the same name" in ann.refuses("apply", "-f", write([twice]))
     assert ann("run", "Doorbell", "--follow", "--wait", "0").exit_code == 1  # nobody runs it
     (run,) = ann.json("runs")
-    assert (run["area_name"], run["status"], run["executions"]) == ("Doorbell", "running", 1)
+    assert (run["area_name"], run["status"], run["executions"]) == ("Doorbell", "pending", 1)
     assert ann.ok("runs", str(run["id"])) == f"… {run['id']} Doorbell: pending\n"

@@ -519,3 +519,44 @@ async def test_runs_are_listed_with_what_they_led_to(state, user, world):
     assert [(depth, line.area_name, line.index) for depth, line in whole.below(lines)] == [
         (0, "First one", None), (1, "Second", None), (2, "Each", 0), (2, "Each", 1),
     ]  # fmt: skip
+
+
+async def test_the_list_of_runs_is_that_of_whole_runs(state, user, world):
+    """Each filter asks about all of a run; a page ends where the next one begins."""
+    area, alone = await create(state, user, CHAIN), await create(state, user, {**CHAIN, "name": "Alone", "then": []})
+    bodies = [(area, [1, 2]), (area, ["needle"]), (area, [3]), (alone, "single")]
+    *chained, single = [(await offer(state, of, {"body": body})).execution_id for of, body in bodies]
+    async with worker(state):
+        await until(lambda: settled(state))
+    each = area.chain.then[0].then[0].id
+    pool = await state.database.pool()
+    failed = await pool.fetchval(
+        "update area_executions set status = 'failed', error_message = 'Gone.' where id = (select max(id) from"
+        " area_executions where area_id = $1) returning id",
+        each,
+    )
+    async with state.database.sessions() as session:
+
+        async def listed(**filters):
+            return [line.id for line in await whole.newest(session, user, **{"limit": 10, **filters})]
+
+        assert await listed() == [single, *chained[::-1]]
+        assert await listed(limit=2) == [single, chained[2]]
+        assert await listed(limit=2, before=chained[2]) == [chained[1], chained[0]]
+        assert await listed(area_id=each) == chained[::-1]
+        assert await listed(area_id=each, limit=1, before=chained[2]) == [chained[1]]
+        assert await listed(area_id=alone.id) == [single]
+        assert await listed(status=["failed"]) == [chained[2]]
+        assert await listed(status=["success"]) == [single, chained[1], chained[0]]
+        assert await listed(q="NEEDLE") == [chained[1]]
+        assert await listed(q="gone.") == [chained[2]]
+        assert await listed(service="nothing") == []
+        (line,) = await whole.newest(session, user, limit=1, status=["failed"])
+        assert (line.status, line.links, line.items, line.failed) == ("failed", 3, 1, 1)
+        assert (line.failed_at, str(line.error_message)) == ("Each", "Gone.")
+    async with state.database.transaction() as session:
+        await control.replay(session, state, user, failed, "present")
+    async with worker(state):
+        await until(lambda: settled(state))
+    async with state.database.sessions() as session:
+        assert await whole.newest(session, user, limit=1, status=["failed"]) == []

@@ -162,3 +162,39 @@ async def test_items_of_a_list_are_one_line_of_the_run(person):
     await lines.get_by_text("12 items succeeded").click()
     await expect(lines.get_by_role("link", name="item 12", exact=True)).to_be_visible()
     await axe(person, "a run with many items")
+
+
+async def test_a_chains_run_is_one_row_in_the_lists_of_runs(person):
+    page = person.page
+    post = {"component": "inbox.post", "parameters": {"title": "{{item | round}}"}}
+    whole = {
+        "name": "New list",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
+        "then": [{"name": "Add a row", "for_each": "origin.body.rows", "reaction": post}],
+    }
+    area = await person.api("POST", "/api/areas", whole)
+    link = area["chain"]["then"][0]
+    await person.go("/runs")
+    rows = page.locator("#runs .run")
+    await fire(person, area, {"rows": [1, 2, 3]})
+    await over(person, link, 3)
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("2 links, 3 items")
+    await expect(rows.locator(".run-status")).to_have_text("Success")  # live
+    await fire(person, area, {"rows": [1, "none"]})
+    await over(person, link, 5)
+    await expect(rows).to_have_count(2)
+    await expect(rows.first.locator(".run-status")).to_have_text("Failed")
+    await expect(rows.first).to_contain_text("Add a row: ")
+    await page.get_by_label("Failed").check()
+    await expect(rows).to_have_count(1)
+    await axe(person, "the runs of chains")
+    await page.set_viewport_size(NARROW)
+    wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    await rows.get_by_role("link").click()
+    await expect(page.get_by_role("region", name="The whole run").get_by_role("listitem")).to_have_count(3)
+    for each in (area, link):
+        await person.go(f"/areas/{each['id']}")
+        await expect(page.locator("#area-runs .run")).to_have_count(2)

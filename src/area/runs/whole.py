@@ -1,74 +1,152 @@
 """Runs as people see them: an execution and all that it led to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel
-from sqlalchemy import select, text
+from sqlalchemy import Row, TextClause, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import runs
 from area.db.models import ExecutionLink
+from area.db.search import search
 from area.runs import ExecutionLine
 from area.runs.record import Status
 
 MOST = 10_001  # executions of one run, with the first
+STRONGEST: tuple[Status, ...] = ("running", "pending", "failed")  # what any of a run's executions says of all of it
 
-# of each AREA's newest 500 executions those that begin a run, with what became of all of it
-NEWEST = text("""
-select h.id, h.area_id, h.area_name, h.created_at, x.executions, x.failed, x.waiting, x.status
-from (
-    select n.id, a.id as area_id, a.name as area_name, n.created_at, n.status
-    from areas a cross join lateral (
-        select e.id, e.created_at, e.status from (
-            select id, created_at, status from area_executions
-            where area_id = a.id and (cast(:before as bigint) is null or id < :before) order by id desc limit 500) e
-        where not exists (select from execution_links l where l.execution_id = e.id)
-        order by e.id desc limit :limit) n
-    where a.user_id = :user
-    order by n.id desc limit :limit) h
-cross join lateral (
-    select 1 + count(m.id) as executions,
-           count(*) filter (where m.status = 'failed') + (h.status = 'failed')::int as failed,
-           count(*) filter (where m.status in ('pending', 'running')) + (h.status in ('pending', 'running'))::int
-               as waiting,
-           h.status
-    from execution_links l join area_executions m on m.id = l.execution_id where l.root = h.id) x
-order by h.id desc
-""")
+# An AREA that follows others seldom begins a run itself: of each such, the newest 2,000 executions are looked at.
+NEWEST = """
+select n.id from areas a cross join lateral (
+    select e.id from (
+        select id, status, created_at, trigger_data, error_message from area_executions
+        where area_id = a.id and (cast(:before as bigint) is null or id < :before)
+        order by id desc limit case when exists (select from area_links where area_id = a.id) then 2000 end) e
+    where not exists (select from execution_links l where l.execution_id = e.id) {filters}
+    order by e.id desc limit :limit) n
+where a.user_id = :user {areas}
+order by n.id desc limit :limit
+"""
+LED = "exists (select from execution_links l join area_executions m on m.id = l.execution_id where l.root = e.id and "
+NOT_CONTINUED = "not exists (select from execution_records r where r.replay_of = m.id)"
+FILTERS = {
+    "status": f"""and case
+        when e.status = 'running' or {LED} m.status = 'running') then 'running'
+        when e.status = 'pending' or {LED} m.status = 'pending') then 'pending'
+        when e.status = 'failed' or {LED} m.status = 'failed' and {NOT_CONTINUED}) then 'failed'
+        else e.status end = any(:status)""",
+    "since": "and e.created_at >= :since",
+    "until": "and e.created_at < :until",
+    "q": f"""and (strpos(lower(e.trigger_data::text), lower(:q)) > 0 or strpos(lower(e.error_message), lower(:q)) > 0
+        or {LED} (strpos(lower(m.trigger_data::text), lower(:q)) > 0
+                  or strpos(lower(m.error_message), lower(:q)) > 0)))""",
+    "area_id": f"and (a.id = :area_id or {LED} m.area_id = :area_id))",
+    "service": f"and (a.id in (select id from of_it) or {LED} m.area_id in (select id from of_it)))",  # noqa: S608 - constants
+}
+# where the runs began that the AREA had a part in
+BEGAN = """and (a.id = :area_id or a.id in (
+    select h.area_id from (select id from area_executions where area_id = :area_id order by id desc limit 1000) e
+    join execution_links l on l.execution_id = e.id join area_executions h on h.id = l.root))"""
+OF_SERVICE = """
+with of_it as materialized (
+    select x.id from areas x where x.user_id = :user and exists (
+        select from components c join services s on s.id = c.service_id
+        where c.id in (x.component_action_id, x.component_reaction_id) and s.name = :service))
+"""
+LED_TO = text(f"""
+select l.root, count(*) as executions, count(distinct m.area_id) as links, count(l.index) as items,
+    count(*) filter (where m.status = 'running') as running, count(*) filter (where m.status = 'pending') as pending,
+    count(*) filter (where m.status = 'failed' and {NOT_CONTINUED}) as failed,
+    min(m.id) filter (where m.status = 'failed' and {NOT_CONTINUED}) as broken
+from execution_links l join area_executions m on m.id = l.execution_id where l.root = any(:ids) group by l.root
+""")  # noqa: S608 - constants
 
 
-class RunLine(BaseModel):
-    """A run in a list. `id` is that of its first execution; `status` is `running` while any of it waits or runs,
-    `failed` if any of it failed, else that of the first.
+class RunLine(ExecutionLine):
+    """A run in a list: its first execution, and how many `links` (AREAs) had a part in it, and `items` of lists.
+
+    `status` is `running` or `pending` while any of it runs or waits, `failed` if any of it failed and was not
+    continued, else that of the first. `error_message` is of the first that failed; `failed_at` is that link's name, if
+    it is not the first.
     """
 
-    id: int
-    area_id: int
-    area_name: str
-    status: Status
     executions: int
+    links: int
+    items: int
     failed: int
     waiting: int
-    created_at: datetime
+    failed_at: str | None
 
 
-async def newest(session: AsyncSession, user_id: int, *, limit: int, before: int | None = None) -> list[RunLine]:
-    """The user's runs, newest first, with an id below `before`. A single AREA's execution is a run of one."""
-    rows = await session.execute(NEWEST, {"user": user_id, "limit": limit, "before": before})
-    return [
-        RunLine(
-            id=row.id,
-            area_id=row.area_id,
-            area_name=row.area_name,
-            status="running" if row.waiting else "failed" if row.failed else row.status,
-            executions=row.executions,
-            failed=row.failed,
-            waiting=row.waiting,
-            created_at=row.created_at,
-        )
-        for row in rows
-    ]
+async def newest(
+    session: AsyncSession,
+    user_id: int,
+    *,
+    limit: int,
+    before: int | None = None,
+    area_id: int | None = None,
+    service: str | None = None,
+    status: Collection[Status] = (),
+    q: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[RunLine]:
+    """The user's runs, newest first, with an id below `before`. A single AREA's execution is a run of one.
+
+    `area_id` and `service` are of any AREA that had a part in it, and `q` is searched in all of its executions.
+    `status` is that of the whole run; `since` and `until` are about its beginning. Raises as `runs.find` does.
+    """
+    wanted = {"status": list(status), "q": q, "since": since, "until": until, "area_id": area_id, "service": service}
+    given = {name: value for name, value in wanted.items() if value}
+    values = {"user": user_id, "limit": limit, "before": before, **given}
+    statement = matching(given)
+    if given.keys() - {"area_id"}:
+        async with search(session):
+            ids = list(await session.scalars(statement, values))
+    else:
+        ids = list(await session.scalars(statement, values))
+    return await lines(session, user_id, ids)
+
+
+def matching(names: Collection[str]) -> TextClause:
+    """The query for the ids of runs, with these of its filters."""
+    filters = " ".join(FILTERS[name] for name in FILTERS if name in names)
+    query = NEWEST.format(filters=filters, areas=BEGAN if "area_id" in names else "")
+    return text(OF_SERVICE + query if "service" in names else query)
+
+
+async def lines(session: AsyncSession, user_id: int, ids: Sequence[int]) -> list[RunLine]:
+    """The user's runs that begin with these executions, newest first."""
+    if not ids:
+        return []
+    led = {row.root: row for row in await session.execute(LED_TO, {"ids": list(ids)})}
+    first = await runs.lines(session, user_id, ids)
+    broken = {line.id: line for line in await runs.lines(session, user_id, [row.broken for row in led.values()])}
+    return [_line(line, led.get(line.id), broken) for line in first]
+
+
+def _line(first: ExecutionLine, led: Row[Any] | None, broken: Mapping[int, ExecutionLine]) -> RunLine:
+    statuses = [first.status]
+    failed, waiting = int(first.status == "failed"), int(first.status in ("pending", "running"))
+    error, failed_at = first.error_message, None
+    if led:
+        statuses += [status for status in ("running", "pending", "failed") if getattr(led, status)]
+        failed, waiting = failed + led.failed, waiting + led.running + led.pending
+        if first.status != "failed" and led.broken in broken:
+            error, failed_at = broken[led.broken].error_message, broken[led.broken].area_name
+    values = first.model_dump(exclude={"error_message", "status"})
+    return RunLine(
+        **values,
+        status=next((status for status in STRONGEST if status in statuses), first.status),
+        error_message=error,
+        failed_at=failed_at,
+        executions=1 + (led.executions if led else 0),
+        links=1 + (led.links if led else 0),
+        items=led.items if led else 0,
+        failed=failed,
+        waiting=waiting,
+    )
 
 
 async def whole(session: AsyncSession, user_id: int, execution_id: int) -> list[ExecutionLine]:

@@ -11,14 +11,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from area import areas, runs
+from area import areas
 from area.areas import bundles
 from area.areas.views import AreaOut, PartOut
 from area.doors.deps import CacheDep, Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
-from area.runs import history
+from area.runs import history, whole
 from area.runs.excerpts import excerpts
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, by_name, form_fields
@@ -57,7 +57,7 @@ class Known(BaseModel):
 async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, by: history.By = "hour") -> Response:
     """The page of one AREA."""
     area = await areas.get(session, scope, page.user.id, area_id)
-    latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    latest = await whole.newest(session, page.user.id, limit=RUNS, area_id=area_id)
     chain = steps.steps(page, area.chain) if area.chain else []
     return await page.show(
         "details.html",
@@ -87,7 +87,7 @@ async def state_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: Sess
 async def runs_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
     """The latest runs, refreshed live."""
     area = await areas.get(session, scope, page.user.id, area_id)
-    latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    latest = await whole.newest(session, page.user.id, limit=RUNS, area_id=area_id)
     lines = await excerpts(session, [run.id for run in latest])
     return await page.show(
         "_details_runs.html", area=area, runs=latest, excerpts=lines, known=known(scope.registry, area), curl=curl(area)

@@ -17,10 +17,10 @@ from area.engine import control
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, TooMany
 from area.registry import Registry
-from area.runs import ExecutionLine, history
+from area.runs import ExecutionLine, history, whole
 from area.runs.excerpts import excerpts
 from area.runs.record import Reason, Status
-from area.runs.whole import below
+from area.runs.whole import RunLine, below
 from area.web.details import event, labels, written
 from area.web.parts import offers
 from area.web.parts.pages import Fields, Page, SignedIn
@@ -136,7 +136,7 @@ async def changes(page: SignedIn, request: Request, chosen: Wanted, scope: Scope
     except (Invalid, TooMany):
         rows = []
     fresh = {row.id for row in rows}
-    rows += await runs.lines(session, page.user.id, [number for number in numbers if number and number not in fresh])
+    rows += await whole.lines(session, page.user.id, [number for number in numbers if number and number not in fresh])
     return await page.show("_runs_changes.html", fresh=fresh, **await _with_logos(page, session, rows))
 
 
@@ -154,7 +154,7 @@ async def replay_many(
     if fitting:
         rows, left, oldest = await _fitting(session, scope.registry, page, filter_, _number(texts.get("before", "")))
     else:
-        rows = [row for row in await runs.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
+        rows = [row for row in await whole.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
     for row in reversed(rows):
         await control.replay(session, state, page.user.id, row.id, "present")
     message = [page.say("%(number)s started again.", number=len(rows))]
@@ -175,12 +175,12 @@ async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> 
     async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
         marked = [number for number in (_number(str(number)) for number in form.getlist("run")) if number]
         back = str(form.get("back", "/runs"))
-    rows = await runs.lines(session, page.user.id, marked[:BULK])
+    rows = await whole.lines(session, page.user.id, marked[:BULK])
     cancelled = 0
     for row in rows:
         if row.status not in OVER:
             try:
-                await control.cancel(session, page.user.id, row.id)
+                await control.cancel_run(session, page.user.id, row.id)
             except Conflict:
                 continue  # it ended in between
             cancelled += 1
@@ -249,11 +249,11 @@ async def _show(
             for name in {**then.reaction_parameters, **area.reaction.parameters}
             if then.reaction_parameters.get(name) != area.reaction.parameters.get(name)
         ]
-    whole = await runs.find(session, page.user.id, limit=MOST_LINKS, run=view.run) if view.run else []
-    again = await history.replays(session, [line.id for line in whole])
-    broken = {line.id for line in whole if line.status == "failed" and line.parent and line.id not in again}
-    values |= {"whole": _folded(below(whole[::-1]), run_id), "links": len(whole), "most_links": MOST_LINKS}
-    values |= {"broken": broken, "going": any(line.status not in OVER for line in whole)}
+    lines = await runs.find(session, page.user.id, limit=MOST_LINKS, run=view.run) if view.run else []
+    again = await history.replays(session, [line.id for line in lines])
+    broken = {line.id for line in lines if line.status == "failed" and line.parent and line.id not in again}
+    values |= {"whole": _folded(below(lines[::-1]), run_id), "links": len(lines), "most_links": MOST_LINKS}
+    values |= {"broken": broken, "going": any(line.status not in OVER for line in lines)}
     values |= await _with_logos(page, session, [view])
     return await page.show("_run.html" if page.partial else "run.html", status, nav="runs", **values)
 
@@ -295,31 +295,35 @@ def _waits(page: Page, reason: Reason | None) -> str:
 
 async def _find(
     session: Any, registry: Registry, page: Page, chosen: Filter, *, limit: int, before: int | None = None
-) -> list[ExecutionLine]:
+) -> list[RunLine]:
+    filters = _filters(registry, page, chosen)
+    return await whole.newest(session, page.user.id, limit=limit, before=before, **filters)
+
+
+def _filters(registry: Registry, page: Page, chosen: Filter) -> dict[str, Any]:
+    """The filters as `runs.find` and `whole.newest` take them."""
     since, until = _times(chosen, page.user.timezone)
     service = registry.services.get(chosen.service)
-    return await runs.find(
-        session,
-        page.user.id,
-        limit=limit,
-        before=before,
-        area_id=chosen.area,
-        service=(service.name if service else chosen.service) or None,
-        status=chosen.status,
-        q=chosen.q or None,
-        since=since,
-        until=until,
-    )
+    name = (service.name if service else chosen.service) or None
+    return {
+        "area_id": chosen.area,
+        "service": name,
+        "status": chosen.status,
+        "q": chosen.q or None,
+        "since": since,
+        "until": until,
+    }
 
 
 async def _fitting(
     session: Any, registry: Registry, page: Page, chosen: Filter, before: int | None
 ) -> tuple[list[ExecutionLine], int, int | None]:
-    """Matching failed runs not yet run again, up to `BULK`; how many were left out; and where to continue, if there are
-    more.
+    """Matching failed runs not yet run again, of chains the links that failed, up to `BULK`; how many were left out;
+    and where to continue, if there are more.
     """
     failed = chosen.model_copy(update={"status": ["failed"]})
-    rows = await _find(session, registry, page, failed, limit=BULK + 1, before=before)
+    filters = _filters(registry, page, failed)
+    rows = await runs.find(session, page.user.id, limit=BULK + 1, before=before, **filters)
     oldest = rows[BULK - 1].id if len(rows) > BULK else None
     rows = rows[:BULK]
     known = await history.replays(session, [row.id for row in rows])

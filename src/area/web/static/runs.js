@@ -48,7 +48,7 @@ function take(list, answer) {
   tellTimes();
 }
 
-const FACE = [".run-status", ".run-error", ".run-ms", ".run-figures > [title]"];
+const FACE = [".run-status", ".run-error", ".run-ms", ".run-size", ".run-figures > [title]"];
 const face = (row) => FACE.map((part) => row.querySelector(part)?.textContent.trim()).join("|") + ("open" in row.dataset);
 
 function replace(old, row) {
