@@ -168,7 +168,8 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     hearing = asyncio.create_task(listen(state.database.dsn, CHANNELS, heard, listening=lost, lost=lost), name="listen")
     telling = asyncio.create_task(state.load.share(await state.database.pool(), worker=False), name="load")
     api, close_api = make_site(state, cache)
-    server = Server(Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected))
+    hooks = Hooks(state, cache, intake)
+    server = Server(Front(Root(state, hooks, api), settings, misdirected))
     await server.start(settings.host, settings.port)
     stopped = asyncio.create_task(stop.wait())
     log.info("web.started", address=settings.base_url)
@@ -177,6 +178,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     await asyncio.wait([stopped, hearing], return_when=asyncio.FIRST_COMPLETED)
     log.info("web.stopping")
     await close_api()
+    await hooks.close()
     await server.stop(DRAIN)
     await intake.stop()
     for task in (hearing, telling, stopped):

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "email.move_email": (EMAIL, "test_a_mail_is_moved_once"),
     "email.mark_email": (EMAIL, "test_a_mail_is_marked"),
     "http.request": ("src/area/connectors/http/test_http.py", "test_idempotency_key"),
+    "webhook.answer": ("tests/engine/test_results.py", "test_a_second_attempt_answers_once"),
     "mqtt.publish": (MQTT, "test_what_only_version_5_carries"),
 }
 

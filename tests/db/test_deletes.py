@@ -26,6 +26,7 @@ ROWS = """
     insert into area_executions (area_id) values (1), (1), (2);
     insert into area_links (area_id, follows, "when") values (1, 1, 'any'), (2, 2, 'any');
     insert into execution_links (execution_id, parent, root) values (1, 1, 1), (3, 3, 3);
+    insert into run_answers (root, execution_id, reply) values (1, 1, '{}'), (3, 3, '{}');
     insert into execution_jobs (execution_id, job_id, reason, due_at) values (1, 1, 'retry', now()), (3, 3, 'retry', now());
     insert into execution_records (execution_id) values (1), (3);
     insert into hook_states (area_id, state_key) values (1, 'event:1'), (2, 'event:1');
@@ -115,6 +116,7 @@ async def test_a_user_takes_everything_along(connection: asyncpg.Connection):
     assert await connection.fetch("select execution_id from execution_jobs") == [(3,)]
     assert await connection.fetch("select execution_id from execution_records") == [(3,)]
     assert await connection.fetch("select execution_id from execution_links") == [(3,)]
+    assert await connection.fetch("select root from run_answers") == [(3,)]
     assert await connection.fetch("select token_hash from invitations") == [("i2",)]
     assert await connection.fetch("select token_hash from source_hints") == [("t2",)]
     assert await count(connection, "sources", "key = 'all'") == 1

@@ -23,6 +23,7 @@ def test_the_names_are_those_of_every_version():
         "load",
         "mail_queued",
         "notices_changed",
+        "run_answered",
         "sources_changed",
     ]
     numbers = [0x41524541, 4127001, 4127010, 4127011, 4127012, 4127013, 4127014]

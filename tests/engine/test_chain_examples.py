@@ -67,6 +67,12 @@ EXAMPLES = {
         [("/people", None), ("/send", {"to": "ann@example.org", "text": "Welcome, Ann!"})],
         [],
     ),
+    "answer-a-request": (
+        {"query": {"id": "7"}},
+        "",
+        [("/orders/7", None)],
+        [],
+    ),
     "remind-later": (
         {"body": {"title": "Paint"}},
         "",

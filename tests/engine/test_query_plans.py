@@ -13,6 +13,7 @@ from area.db import queue
 from area.engine import cache, delivery, hints, intake, nudges, watch
 from area.engine.execution import executor, followers, recorder
 from area.engine.sources import leases, life, turns
+from area.hooks import results
 from area.runs import history, whole
 
 from .conftest import make_area
@@ -122,6 +123,7 @@ QUERIES = {
     "take in": (intake.ACCEPT, ([1, 2], ["{}", "{}"], [0, 0])),
     "take in with a record": (intake.INSERT, ([1, 2], ["{}", "{}"])),
     "finish": (recorder.FINISH, ([1], ["success"], ["{}"], [None], [None], [None], [1], "[]")),
+    "what a run answers": (results.LOOK, ([10, 20],)),
     "lock what follows": (followers.LOCK_AREAS, ([1, 2],)),
     "which run it is of": (followers.ROOTS, ([1, 2],)),
     "lock the run": (followers.LOCK_ROOTS, ([1, 2],)),

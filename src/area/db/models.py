@@ -653,6 +653,18 @@ class ExecutionLink(Base):
     index: Mapped[int | None] = mapped_column(Integer, doc="The item's place in its list, with `for_each`.")
 
 
+class RunAnswer(Base):
+    """What a run answers the request that started it: the first that one of its reactions gave."""
+
+    __tablename__ = "run_answers"
+
+    root: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("area_executions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    execution_id: Mapped[int] = mapped_column(BigInteger, doc="The execution that gave it.")
+    reply: Mapped[dict[str, Any]] = mapped_column(JSONB, doc="Status, content type, headers and body.")
+
+
 class ExecutionJob(Base):
     """The queue job of an execution that waits on its own."""
 

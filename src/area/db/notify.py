@@ -35,6 +35,7 @@ class Channel(StrEnum):
     LOAD = "load"  # JSON: what a process accepted and did, see engine/load.py
     MAIL_QUEUED = "mail_queued"  # ""
     NOTICES_CHANGED = "notices_changed"  # a user's id
+    RUN_ANSWERED = "run_answered"  # the id of a run's first execution
     SOURCES_CHANGED = "sources_changed"  # a source's id, or ""
 
 

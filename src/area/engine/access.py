@@ -337,12 +337,13 @@ def context(
     links: int = 0,
     key: str = "",
     memory: dict[str, Any] | None = None,
+    execution: int = 0,
     **logged: Any,
 ) -> Context:
     """The context of a connector that uses a connection, or none (`ref` None). The only place that creates it.
 
     `area_id` is the AREA it acts for. `chain`, of which so many are `links`, and `key` (for idempotency) are an
-    execution's. `memory` becomes `ctx.state`. `logged` is added to each line that the connector logs.
+    `execution`'s. `memory` becomes `ctx.state`. `logged` is added to each line that the connector logs.
     """
     client = http(state, tokens, service, ref, credential)
     if chain:
@@ -352,7 +353,7 @@ def context(
     return Context(
         http=client,
         guard=state.guard,
-        platform=UserPlatform(state, ref.user_id if ref else 0, area_id, list(chain), key, links),
+        platform=UserPlatform(state, ref.user_id if ref else 0, area_id, list(chain), key, links, execution),
         credential=credential,
         state={} if memory is None else memory,
         idempotency_key=key,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json, dump_parts
 from area.notices import UnmailableError, mail_notice, notice
 from area.runs.record import RunRecord
-from area.sdk import Failure, Permanent
+from area.sdk import Failure, Permanent, Reply
 
 LONGEST_CHAIN = 8  # AREAs that run each other
 
@@ -30,6 +30,11 @@ left join execution_records r on r.execution_id = e.id
 where a.user_id = $1 and a.id <> all($2::int[]) and e.status = 'failed'
   and e.completed_at >= $3 at time zone 'utc'
 """
+ANSWER = (
+    "insert into run_answers (root, execution_id, reply)"
+    " select coalesce((select root from execution_links where execution_id = $1), $1), $1, $2::text::jsonb"
+    " on conflict (root) do update set root = excluded.root returning root, execution_id"
+)
 # AREAs that react to failures, and the links of their chains
 LISTENING = """
 with recursive down (id) as (
@@ -63,7 +68,8 @@ RENEWED_SINCE = (
 @dataclass(slots=True)
 class UserPlatform:
     """Implements `sdk.Platform` for one user. `chain` lists the AREAs that led to this run, the current one last. So
-    many of them are `links` that follow each other, and don't count as runs by another AREA.
+    many of them are `links` that follow each other, and don't count as runs by another AREA. `execution` is this run,
+    if it is recorded.
     """
 
     state: State
@@ -72,6 +78,7 @@ class UserPlatform:
     chain: list[int] = field(default_factory=list)
     key: str = ""
     links: int = 0
+    execution: int = 0
 
     async def post_notice(self, title: str, body: str, level: str) -> int:
         """Put a notice into the user's inbox; a retry of the same attempt returns the same notice."""
@@ -98,6 +105,17 @@ class UserPlatform:
                 )
             except UnmailableError as error:
                 raise Permanent(str(error)) from error
+
+    async def answer(self, reply: Reply) -> bool:
+        """Answer the request that started this run; a retry of the same attempt answers once. Returns whether this is
+        the run's first answer: later ones change nothing.
+        """
+        if not self.execution:
+            return False
+        async with self._transaction() as conn:
+            ((root, first),) = await conn.fetch(ANSWER, self.execution, dump_json(asdict(reply)).decode())
+            await send(conn, Channel.RUN_ANSWERED, str(root))
+        return bool(first == self.execution)
 
     async def run_area(self, area: int, data: dict[str, Any]) -> int:
         """Run another AREA of the user once. Raises `Permanent` if that would be a loop."""

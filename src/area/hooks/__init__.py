@@ -45,6 +45,10 @@ class Hooks:
         self._vendors = Vendors(state)
         self._refusals = Refusals()
 
+    async def close(self) -> None:
+        """Answer senders that wait for a result, because the server stops."""
+        await self._areas.results.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if await self._refusals.repeat(scope, send):

@@ -34,6 +34,7 @@ from area.hooks.answers import (
     request_of,
     secret_of,
 )
+from area.hooks.results import Results, Run
 from area.kit.crypto import hash_token
 from area.kit.fair import user, working_for
 from area.kit.sentences import Sentence
@@ -74,6 +75,7 @@ class Areas:
         self._held = Allowance(64_000_000, 16_000_000)
         self._pace = Pace(state.load)
         self._large = Allowance(LARGE_TOTAL, LARGE_EACH)
+        self.results = Results(state)
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """An event for an AREA. Rejections happen before the body is read."""
@@ -104,9 +106,12 @@ class Areas:
             reply = area.plan.action.greeting(clear, area.plan.params)
             if reply is not None:
                 return replied(reply)
-            return await self._accept(area, area.plan.action.verify, request, clear, off=off)
+            answer = await self._accept(area, area.plan.action.verify, request, clear, off=off)
+        return await self.results.answer(answer, receive) if isinstance(answer, Run) else answer
 
-    async def _accept(self, area: Runnable, verify: Verify, request: Request, clear: Request, *, off: bool) -> Answer:
+    async def _accept(
+        self, area: Runnable, verify: Verify, request: Request, clear: Request, *, off: bool
+    ) -> Answer | Run:
         plan, service = area.plan, area.plan.action.service
         try:
             secret = secret_of(self._state, service, client=True) if verify.uses_client_secret else area.secret
@@ -148,7 +153,7 @@ class Areas:
             return problem(400, str(error))
         return await self._store(area, offers, clear, off=off)
 
-    async def _store(self, area: Runnable, offers: list[Offer], request: Request, *, off: bool) -> Answer:
+    async def _store(self, area: Runnable, offers: list[Offer], request: Request, *, off: bool) -> Answer | Run:
         await self._pace.enter(area.user_id)
         try:
             if len(offers) == 1:  # without a task
@@ -161,6 +166,9 @@ class Areas:
             return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
         if not off:
             self._state.load.accepted(area.user_id, sum(not event.known for event in accepted))
+        awaits = area.plan.action.awaits
+        if awaits and not off and len(accepted) == 1 and accepted[0].execution_id and awaits(area.plan.params):
+            return Run(accepted[0].execution_id, area.user_id, accepted[0].known)
         respond = area.plan.action.respond
         reply = respond(request, area.plan.params) if respond else None
         if reply is not None:

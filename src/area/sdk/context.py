@@ -10,6 +10,7 @@ import structlog
 
 from area.kit.net import Guard
 from area.kit.sentences import joined
+from area.sdk.events import Reply
 from area.sdk.http import Http
 
 LONGEST_NOTE = 500  # characters
@@ -38,6 +39,10 @@ class Platform(Protocol):
         """Put a notice in the user's inbox and mail it to their own confirmed address; returns its id. Raises
         `Permanent` if that isn't possible.
         """
+        ...
+
+    async def answer(self, reply: Reply) -> bool:
+        """Answer the request that started this run, if it waits. Returns whether it was the run's first answer."""
         ...
 
     async def run_area(self, area: int, data: dict[str, Any]) -> int:

@@ -116,6 +116,7 @@ class Action:
     handshake: Handshake | None = None
     challenge: Challenge | None = None
     respond: Challenge | None = None
+    awaits: Callable[[Any], bool] | None = None
     max_body: int = 0
     scopes: tuple[str, ...] = ()
     on_subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]] | None = None
@@ -341,6 +342,7 @@ class Service:
         handshake: Handshake | None = None,
         challenge: Challenge | None = None,
         respond: Challenge | None = None,
+        awaits: Callable[[Any], bool] | None = None,
         max_body: int = 0,
         scopes: tuple[str, ...] = (),
     ) -> Callable[[Yielding], Action]:
@@ -348,14 +350,15 @@ class Service:
 
         `handshake` runs first, also on unsigned requests: if it returns a reply, AREA sends that and triggers nothing.
         `challenge` does the same with the AREA's parameters. `respond` returns the response to the sender once the
-        events are stored; None for AREA's own response. `max_body`, in bytes, is for vendors whose deliveries can have
-        more than 1 MB: JSON objects, whose longest lists are shortened before the function gets them (see
-        `area.hooks.shorten`).
+        events are stored; None for AREA's own response. `awaits` says, by the AREA's parameters, whether the sender
+        waits for what its run answers (`Platform.answer`) or returns. `max_body`, in bytes, is for vendors whose
+        deliveries can have more than 1 MB: JSON objects, whose longest lists are shortened before the function gets
+        them (see `area.hooks.shorten`).
         """
         names = ("ctx", "params", "request")
         more: dict[str, Any] = {"verify": verify, "handshake": handshake, "challenge": challenge, "respond": respond}
         return lambda function: self._action(
-            title, "webhook", function, names, scopes=scopes, max_body=max_body, **more
+            title, "webhook", function, names, scopes=scopes, max_body=max_body, awaits=awaits, **more
         )
 
     def webhooks(

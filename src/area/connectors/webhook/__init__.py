@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast
 import orjson
 from pydantic import AfterValidator, BaseModel, SecretStr, model_validator
 
+from area.connectors.webhook.answering import Answering
 from area.connectors.webhook.body import form, read
 from area.connectors.webhook.certificates import is_event
 from area.connectors.webhook.challenges import reply_to, to_discord
@@ -44,6 +45,10 @@ service = Service(
             "webhook, incoming HTTP request, form submitted, contact form, button pressed, press a button, curl,"
             " script, shortcut, any service, Typeform, Tally, Jotform, Calendly, IFTTT, Zapier, n8n, Siri, iPhone"
             " shortcut, Stream Deck, GET, POST, someone fills out a form"
+        ),
+        "answer": (
+            "respond to webhook, webhook response, return a value, reply to the request, send back JSON, build an API,"
+            " endpoint, HTTP response, callback"
         ),
     },
 )
@@ -127,6 +132,14 @@ class Incoming(Form):
             max_length=200,
         ),
     ] = None
+    answer: Annotated[
+        Literal["at_once", "with_result"],
+        param(
+            "When the sender gets its response: at once, or once the run has ended or answered, for up to 25 seconds",
+            "at_once",
+            labels={"at_once": "At once", "with_result": "With the run's result"},
+        ),
+    ] = "at_once"
     response_status: Annotated[int | None, param("Status of the response, instead of 202", 200, ge=200, le=299)] = None
     response_body: Annotated[
         str | None, param("Body of the response, instead of the run's ID as JSON", "ok", max_length=10_000)
@@ -137,7 +150,14 @@ class Incoming(Form):
     ] = "text/plain"
 
     @model_validator(mode="after")
-    def _signed_with_a_secret(self) -> "Incoming":
+    def _consistent(self) -> "Incoming":
+        if self.answer == "with_result" and (self.response_status or self.response_body is not None):
+            raise ValueError(
+                Sentence(
+                    "The response is the run's. Leave its status and body empty here, and write them with the reaction"
+                    ' "Answer the request".'
+                )
+            )
         if self.signature != "none" and not (self.secret and self.secret.get_secret_value().strip()):
             raise ValueError(
                 Sentence("Enter the secret the sender signs with, for the signature %(name)s.", name=self.signature)
@@ -216,6 +236,7 @@ def _responded(_request: Request, params: BaseModel) -> Reply | None:
     ),
     challenge=_challenged,
     respond=_responded,
+    awaits=lambda params: params.answer == "with_result",
 )
 async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:
     """Triggers for each request to the AREA's webhook URL, of any method but HEAD and OPTIONS.
@@ -260,3 +281,18 @@ async def _picked(path: str, body: Any, size: int) -> Any:
         raise Permanent(Sentence("`pick` can't be evaluated: %(error)s", error=error)) from error
     except (ValueError, TypeError):
         return None
+
+
+class Answered(Output):
+    status: int = output("status", "HTTP status of the response", 200)
+    first: bool = output("first", "Whether this is the run's first answer, which its sender gets", True)
+
+
+@service.reaction("Answer the request", idempotent="key")
+async def answer(ctx: Context, params: Answering) -> Answered:
+    """Answer the webhook request that started this run, for webhooks that respond with the run's result.
+
+    The run's first answer counts. A sender that no longer waits gets it if it sends the same delivery ID again.
+    """
+    reply = Reply(params.written(), params.content_type, params.status, params.headers or {})
+    return Answered(status=params.status, first=await ctx.platform.answer(reply))

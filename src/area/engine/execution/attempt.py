@@ -301,6 +301,7 @@ def _context(means: Means, member: Member, area: Runnable, connection: Connectio
         links=len(area.leading),
         key=_key(means, member),
         memory=dict(member.record.state),
+        execution=member.execution_id,
     )
 
 
