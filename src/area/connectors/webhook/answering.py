@@ -13,11 +13,15 @@ from area.sdk.shapes import HTML, JSON, Shape, as_text, by_format, json_document
 LONGEST = 500_000  # characters of a body
 MOST_HEADERS = 50
 BREAKS = re.compile(r"[\0\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]")  # what str.splitlines breaks at, and NUL
-# others frame the message, or would act on AREA's own pages, as a cookie does
+# others frame the message, or would act on AREA's own pages, as a cookie or a question for a password does
 HEADERS = frozenset({
     "age", "allow", "cache-control", "content-disposition", "content-language", "etag", "expires", "last-modified",
-    "link", "location", "retry-after", "vary", "www-authenticate",
+    "link", "location", "retry-after", "vary",
 })  # fmt: skip
+
+# what reverse proxies obey: some serve any file or internal address that such a header names
+# https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_headers
+FOR_PROXIES = ("x-accel-", "x-sendfile", "x-lighttpd-", "x-litespeed-", "x-reproxy-", "x-forwarded-")
 
 ContentType = Literal["text/plain", "text/html", "application/json", "application/xml", "text/xml"]
 
@@ -52,6 +56,10 @@ def _header(name: str, content: str) -> str:
                 name=name[:100],
                 names=", ".join(sorted(HEADERS)),
             )
+        )
+    if lower.startswith(FOR_PROXIES):
+        raise ValueError(
+            Sentence("The header %(name)s is an instruction for a reverse proxy. Remove it.", name=name[:100])
         )
     if lower in ("x-request-id", "x-content-type-options", "x-frame-options"):
         raise ValueError(Sentence("AREA sets the header %(name)s itself. Remove it.", name=name))
