@@ -18,6 +18,7 @@ PAGES = """
     POST /areas/options/{component}/{parameter}        list_options_for_parameter
     POST /areas/{area_id}/chain                        switch_area_on switch_area_off
     POST /areas/{area_id}/delete                       delete_area
+    POST /areas/{area_id}/move                         change_area delete_area
     POST /areas/{area_id}/power                        switch_area_on switch_area_off
     POST /areas/{area_id}/renew                        rotate_webhook_url
     POST /areas/{area_id}/run                          run_area

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from area import areas, runs
-from area.areas import AreaIn, AreaPatch, Part, bundles, chains, links
+from area.areas import AreaIn, AreaPatch, Part, bundles, chains, links, moving
 from area.engine import control
 from area.engine.execution import followers
-from area.kit.problems import Conflict, Invalid
+from area.kit.problems import Conflict, Invalid, NotFound
 from area.runs import retention, whole
 from area.sdk import Permanent, Retry
 
@@ -560,3 +560,43 @@ async def test_the_list_of_runs_is_that_of_whole_runs(state, user, world):
         await until(lambda: settled(state))
     async with state.database.sessions() as session:
         assert await whole.newest(session, user, limit=1, status=["failed"]) == []
+
+
+async def test_a_link_moves_with_or_without_what_follows_it(state, user, world):
+    area = await create(state, user, CHAIN)
+    second = area.chain.then[0]
+    each, told = second.then[0], area.chain.then[1]
+
+    async def moved(number, after, *, alone, by=user):
+        async with state.database.transaction() as session:
+            await moving.move(session, state.registry, by, number, after, alone=alone)
+        return outline((await seen(state, user, area.id)).chain)
+
+    async def breaks(number, after, *, alone):
+        async with state.database.transaction() as session:
+            change = moving.move(session, state.registry, user, number, after, alone=alone)
+            return [
+                (each.name, str(each.message)) for each in await moving.breaks(session, state.registry, user, change)
+            ]
+
+    assert outline(area.chain) == {"First one": [{"Second": [{"Each": []}]}, {"Told": []}]}
+    assert await breaks(second.id, told.id, alone=False) == []
+    why = 'No AREA before this one is called "second". Available: first_one.'
+    assert await breaks(second.id, told.id, alone=True) == [("Each", why)]
+    assert outline((await seen(state, user, area.id)).chain) == outline(area.chain)  # only looked at
+    with pytest.raises(Invalid, match="loop"):
+        await moved(second.id, each.id, alone=False)
+    with pytest.raises(Invalid, match="You have no AREA"):
+        await moved(second.id, 999_999, alone=False)
+    with pytest.raises(Conflict):
+        await moved(area.id, told.id, alone=False)
+    with pytest.raises(NotFound):
+        await moved(second.id, area.id, alone=False, by=await make_user(state, "other"))
+    assert await moved(told.id, second.id, alone=False) == {"First one": [{"Second": [{"Each": []}, {"Told": []}]}]}
+    assert await moved(second.id, each.id, alone=True) == {"First one": [{"Each": [{"Second": []}]}, {"Told": []}]}
+    (broken,) = (await seen(state, user, each.id)).chain.then[0].broken
+    assert str(broken["message"]) == why
+    first, other, *_ = await ran(state, area, {"body": [2]})
+    assert (first["status"], other["area_id"], other["status"]) == ("success", each.id, "failed")
+    assert await moved(each.id, second.id, alone=True) == {"First one": [{"Second": [{"Each": []}]}, {"Told": []}]}
+    assert not (await seen(state, user, each.id)).chain.then[0].then[0].broken

@@ -37,7 +37,8 @@ async def test_a_chain_is_made_followed_and_taken_apart(person):
     await page.wait_for_url(SAVED)
 
     chain = page.get_by_role("region", name="Chain")
-    await expect(chain.get_by_role("link")).to_have_count(2)
+    await expect(chain.locator("a[href$='/move']")).to_have_count(1)
+    await expect(chain.get_by_role("listitem").locator("a b")).to_have_count(2)
     await expect(chain).to_contain_text("for each item of origin.body.lines")
     await axe(person, "an AREA of a chain")
     link = (await person.api("GET", f"/api/areas/{page.url.rpartition('/')[2]}"))["id"]
@@ -198,3 +199,77 @@ async def test_a_chains_run_is_one_row_in_the_lists_of_runs(person):
     for each in (area, link):
         await person.go(f"/areas/{each['id']}")
         await expect(page.locator("#area-runs .run")).to_have_count(2)
+
+
+async def test_a_link_is_moved_and_taken_out_with_what_breaks_told_before(person):
+    page, keys = person.page, person.page.keyboard
+    whole = {
+        "name": "New order",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "x"}},
+        "then": [
+            {
+                "name": "Look it up",
+                "reaction": {"component": "inbox.post", "parameters": {"title": "y"}},
+                "then": [
+                    {
+                        "name": "Tell the team",
+                        "reaction": {
+                            "component": "inbox.post",
+                            "parameters": {"title": "{{steps.look_it_up.notice_id}}"},
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+    area = await person.api("POST", "/api/areas", whole)
+    middle, last = area["chain"]["then"][0], area["chain"]["then"][0]["then"][0]
+
+    async def tree():
+        def outline(link):
+            return {link["name"]: [outline(below) for below in link["then"]]}
+
+        return outline((await person.api("GET", f"/api/areas/{area['id']}"))["chain"])
+
+    await person.go(f"/areas/{area['id']}")
+    await page.get_by_role("link", name="Move or take out Tell the team").focus()
+    await keys.press("Enter")
+    await expect(page.get_by_role("radio", name="Look it up")).to_be_checked()
+    await axe(person, "moving a link")
+    await page.get_by_role("radio", name="Look it up").focus()
+    await keys.press("ArrowUp")
+    breaks = page.locator("#breaks")
+    await expect(breaks).to_contain_text(
+        "Tell the team: No AREA before this one is called “look_it_up”".replace("“", '"').replace("”", '"')
+    )
+    await expect(page.get_by_role("radio", name="New order")).to_be_focused()
+    assert await tree() == {"New order": [{"Look it up": [{"Tell the team": []}]}]}  # only told
+    await axe(person, "what a move breaks")
+    await page.set_viewport_size(NARROW)
+    wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    await page.get_by_role("button", name="Move", exact=True).focus()
+    await keys.press("Enter")
+    await page.wait_for_url(SAVED)
+    assert await tree() == {"New order": [{"Look it up": []}, {"Tell the team": []}]}
+    await expect(page.get_by_role("region", name="Chain")).to_contain_text("No AREA before this one is called")
+
+    await person.go(f"/areas/{last['id']}/move")
+    await page.get_by_role("radio", name="Look it up").check()
+    await expect(breaks).to_contain_text("Nothing breaks.")
+    await page.get_by_role("button", name="Move", exact=True).click()
+    await page.wait_for_url(SAVED)
+    await expect(page.get_by_text("No AREA before this one is called")).to_have_count(0)
+
+    await person.go(f"/areas/{middle['id']}/move")
+    await page.get_by_role("radio", name="Tell the team").check()
+    await expect(breaks).to_contain_text("loop")
+    await page.get_by_role("checkbox", name="Move it alone").check()
+    await expect(breaks).to_contain_text("Tell the team: No AREA")
+    await page.get_by_role("radio", name="Take it out of the chain").check()
+    await expect(breaks).to_contain_text("Tell the team: No AREA")
+    await page.get_by_role("button", name="Take out").click()
+    await page.locator("#confirm [value=yes]").click()
+    await page.wait_for_url(SAVED)
+    assert await tree() == {"New order": [{"Tell the team": []}]}

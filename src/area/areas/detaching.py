@@ -1,4 +1,4 @@
-"""Taking AREAs out of a chain before they are deleted."""
+"""Taking AREAs out of the place that they have in a chain, to be deleted or moved."""
 
 from collections.abc import Collection
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import links
-from area.areas.links import Link, When
+from area.areas.links import Graph, Link, When
 from area.db.models import Area, AreaLink, AreaParameter, AreaVersion, Variable
 from area.kit.problems import Conflict
 
@@ -38,19 +38,28 @@ async def detach(
         while more := [number for number in below if number not in gone and set(up[number]) <= set(gone)]:
             gone += more
     left = sorted({number for each in gone for number in down.get(each, ())} - set(gone))
-    ways = await _ways(session, [area_id, *left])
-    for number in left:
-        after = [other for other in up[number] if other not in gone]
-        when, for_each = ways[number]
-        if then == "follow":
-            after += [other for other in up[area_id] if other not in after]
-            when = ways[area_id][0] if when in ("success", "any") else when
-            for_each = for_each or ways[area_id][1]
-        await _refollow(session, number, Link(tuple(after), when, for_each))
+    await join(session, graph, left, gone, area_id if then == "follow" else None)
     return gone[::-1], left
 
 
-async def _ways(session: AsyncSession, ids: Collection[int]) -> dict[int, tuple[When, str | None]]:
+async def join(
+    session: AsyncSession, graph: Graph, left: Collection[int], gone: Collection[int], instead_of: int | None
+) -> None:
+    """Have these links no longer follow those that are `gone`, but what `instead_of` follows, when and as often as it
+    runs.
+    """
+    how = await ways(session, [*left, *([instead_of] if instead_of else [])])
+    for number in left:
+        after = [other for other in graph.up[number] if other not in gone]
+        when, for_each = how[number]
+        if instead_of:
+            after += [other for other in graph.up[instead_of] if other not in after]
+            when = how[instead_of][0] if when in ("success", "any") else when
+            for_each = for_each or how[instead_of][1]
+        await refollow(session, number, Link(tuple(after), when, for_each))
+
+
+async def ways(session: AsyncSession, ids: Collection[int]) -> dict[int, tuple[When, str | None]]:
     """How AREAs follow others: after which outcome, and for which list's items."""
     rows = await session.execute(
         select(AreaLink.area_id, AreaLink.when, AreaLink.for_each).where(AreaLink.area_id.in_(ids))
@@ -58,7 +67,7 @@ async def _ways(session: AsyncSession, ids: Collection[int]) -> dict[int, tuple[
     return {row.area_id: (row.when, row.for_each) for row in rows}
 
 
-async def _refollow(session: AsyncSession, area_id: int, link: Link) -> None:
+async def refollow(session: AsyncSession, area_id: int, link: Link) -> None:
     """Have a link follow other AREAs, as a change of its parameters."""
     area = (await session.scalars(select(Area).where(Area.id == area_id).with_for_update())).one()
     rows = await session.execute(

@@ -70,7 +70,7 @@ async def watch(session: AsyncSession, area: Area, action: Action, config: Confi
         return
     after = link.after if link else ()
     if link and set(after) - set(before):
-        await _check(session, area, after)
+        await check_followed(session, area, after)
     for follows, row in before.items():
         if follows not in after:
             await session.delete(row)
@@ -133,7 +133,8 @@ async def last_first(session: AsyncSession, user_id: int, ids: Collection[int]) 
     return sorted(ids, key=lambda number: (len(below[number] & set(ids)), number))
 
 
-async def _check(session: AsyncSession, area: Area, after: Sequence[int]) -> None:
+async def check_followed(session: AsyncSession, area: Area, after: Sequence[int]) -> None:
+    """Raise `Invalid` if the AREA can't follow these: AREAs of others, a circle, a chain too deep or too wide."""
     await session.execute(select(User.id).where(User.id == area.user_id).with_for_update())
     own = set(await session.scalars(select(Area.id).where(Area.user_id == area.user_id, Area.id.in_(after))))
     for number in after:
