@@ -1,5 +1,6 @@
 """AREAs: links from an action to a reaction."""
 
+import zlib
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -11,8 +12,8 @@ from area import areas
 from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
-from area.areas import AreaIn, bundles, chains, links
-from area.areas.views import State
+from area.areas import AreaIn, bundles, chains, links, relinking
+from area.areas.views import ChainLink, State
 from area.doors.deps import CacheDep, Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.doors.route import Route
 from area.engine import control, dry_run
@@ -191,7 +192,7 @@ async def import_(form: Bundle, identity: Someone, scope: ScopeDep, session: Ses
 async def read_one(
     area_id: Id, identity: Someone, response: Response, scope: ScopeDep, session: SessionDep
 ) -> areas.AreaOut:
-    """One of your AREAs. Its `ETag` changes with each change to it, not with its runs."""
+    """One of your AREAs. Its `ETag` changes with each change to it or to its chain, not with its runs."""
     return _tagged(response, await areas.get(session, scope, identity.user.id, area_id))
 
 
@@ -205,10 +206,12 @@ async def change(
     session: SessionDep,
     if_match: IfMatch = None,
 ) -> areas.AreaOut:
-    """Change an AREA. The trigger's state is kept unless the action or its parameters change."""
+    """Change an AREA. The trigger's state is kept unless the action or its parameters change. `then` changes the chain
+    that follows it: links are changed, created, moved and deleted in one transaction.
+    """
     user_id = identity.user.id
     await _unchanged(session, scope, user_id, area_id, if_match, form.version)
-    return _tagged(response, await areas.change(session, scope, user_id, area_id, form))
+    return _tagged(response, await relinking.change(session, scope, user_id, area_id, form))
 
 
 @router.delete("/{area_id}", status_code=204, responses=answers(401, 403, 404, 409, 412, 422), summary="Delete an AREA")
@@ -326,8 +329,14 @@ async def run(
 
 
 def etag(area: areas.AreaOut) -> str:
-    """What changes whenever an AREA is changed."""
-    return f'"{area.version}.{round(area.updated_at.timestamp() * 1_000_000)}"'
+    """What changes whenever an AREA, or a link of its chain, is changed."""
+    own = f"{area.version}.{round(area.updated_at.timestamp() * 1_000_000)}"
+    return f'"{own}.{zlib.crc32(_outline(area.chain).encode()):x}"' if area.chain else f'"{own}"'
+
+
+def _outline(link: ChainLink) -> str:
+    below = ",".join(_outline(other) for other in link.then)
+    return f"{link.id}.{link.version}.{link.name!r}.{link.is_active}({below})"
 
 
 def _tagged(response: Response, area: areas.AreaOut) -> areas.AreaOut:

@@ -351,6 +351,7 @@ def _tree(chains: Chains, shown: Mapping[int, AreaOut], area_id: int) -> ChainLi
         id=view.id,
         name=view.name,
         is_active=view.is_active,
+        version=view.version,
         state=view.state,
         reason=view.reason,
         action=view.action,

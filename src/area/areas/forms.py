@@ -105,6 +105,27 @@ class AreaIn(BaseModel):
     )
 
 
+class LinkPatch(BaseModel):
+    """A link of a chain, to change or to create. It is the link with this `id`, or else with this name; any other name
+    is a new link's, which needs a reaction. Omitted fields stay as they are.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: int | None = Field(None, ge=1, le=2**31 - 1)
+    version: int | None = Field(None, ge=1, description="Change it only if this is still its version; 412 if not")
+    name: str | None = Field(None, min_length=1, max_length=255)
+    description: str | None = Field(None, max_length=10_000)
+    is_active: bool | None = None
+    when: When | None = Field(None, description="The outcome that it follows")
+    for_each: str | None = Field(None, max_length=500, description="A list that it runs once per item of")
+    only_if: str | None = Field(None, description="Its condition")
+    delay: str | None = Field(None, description="How long it waits", examples=["10m"])
+    also_after: list[int | str] | None = Field(None, max_length=19, description="More AREAs that it follows")
+    reaction: Part | None = None
+    then: list["LinkPatch"] | None = Field(None, max_length=20, description="As in the AREA's own `then`")
+
+
 class AreaPatch(BaseModel):
     """The fields to change. Omitted fields stay as they are, as do masked secrets and, for the same service, the
     connection.
@@ -118,3 +139,9 @@ class AreaPatch(BaseModel):
     action: Part | None = None
     reaction: Part | None = None
     when_off: WhenOff | None = Field(None, description=WHEN_OFF)
+    then: list[LinkPatch] | None = Field(
+        None,
+        max_length=20,
+        description="All links that follow it. Links that are left out are deleted, unless they also follow others;"
+        " without `then`, all stay",
+    )

@@ -71,6 +71,7 @@ class ChainLink(BaseModel):
     id: int
     name: str
     is_active: bool
+    version: int
     state: State
     reason: Sentence | None
     action: PartOut
