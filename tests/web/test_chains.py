@@ -2,7 +2,7 @@
 
 from playwright.async_api import expect
 
-from tests.web.acting import SAVED, axe, fire, hook, over
+from tests.web.acting import SAVED, axe, fire, forgiven, hook, over
 from tests.web.conftest import NARROW
 
 
@@ -273,3 +273,52 @@ async def test_a_link_is_moved_and_taken_out_with_what_breaks_told_before(person
     await page.locator("#confirm [value=yes]").click()
     await page.wait_for_url(SAVED)
     assert await tree() == {"New order": [{"Tell the team": []}]}
+
+
+async def test_a_chain_has_several_actions(person):
+    page = person.page
+    tell = {"component": "inbox.post", "parameters": {"title": "{{result.notice_id}} of {{origin.body.id}}"}}
+    whole = {
+        "name": "New order",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "Order {{body.id}}"}},
+        "then": [{"name": "Tell the team", "reaction": tell}],
+    }
+    area = await person.api("POST", "/api/areas", whole)
+    link = area["chain"]["then"][0]
+    await person.go(f"/areas/{area['id']}/edit")
+    await page.get_by_role("button", name="Or when…").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**/areas/new?or={area['id']}")
+    await page.get_by_label("Search actions").fill("every day")
+    await page.locator("#found-action-0").click()
+    await page.get_by_role("textbox", name="Time", exact=True).fill("08:00")
+    await expect(page.get_by_role("textbox", name="Title", exact=True)).to_have_value("Order {{body.id}}")
+    await page.get_by_role("textbox", name="Title", exact=True).fill("Morning")
+    await axe(person, "a further action")
+    await page.set_viewport_size(NARROW)
+    wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("Tell the team: origin has no values")
+    assert len((await person.api("GET", "/api/areas"))["items"]) == 2
+    forgiven(person, 422)
+    await page.locator("#change-action").click()
+    await page.get_by_label("Search actions").fill("a request arrives webhook")
+    await page.locator("#found-action-0").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.wait_for_url(SAVED)
+    chain = page.get_by_role("region", name="Chain")
+    await expect(chain).to_contain_text("or after “New order”")
+    other = await person.api("GET", f"/api/areas/{page.url.rpartition('/')[2]}")
+    for number, each in enumerate((area, other), 1):
+        await fire(person, each, {"id": f"A-{number}"})
+        await over(person, link, number)
+    assert [run["status"] for run in await over(person, link, 2)] == ["success"] * 2
+    await person.go(f"/areas/{link['id']}")
+    settings = page.get_by_role("region", name="Settings")
+    await expect(settings).to_contain_text(f"New order, {other['name']}")
+
+    await page.locator("summary[aria-label='More']").click()
+    await page.get_by_role("link", name="Or when…").click()
+    await expect(page.get_by_role("textbox", name="Values")).to_have_value('{\n  "notice_id": ""\n}')

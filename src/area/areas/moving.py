@@ -1,4 +1,4 @@
-"""Moving a link to another place of its chain, and what a move or a deletion breaks."""
+"""Moving a link to another place of its chain, having it follow one more AREA, and what such a change breaks."""
 
 from collections.abc import Awaitable
 
@@ -32,9 +32,7 @@ async def move(
     Raises `NotFound`, `Conflict` for the first AREA of a chain, and `Invalid` for a circle, or a chain too deep or too
     wide.
     """
-    area = await session.scalar(select(Area).where(Area.id == area_id, Area.user_id == user_id).with_for_update())
-    if area is None:
-        raise NotFound("There is no AREA %(number)s.", number=area_id)
+    area = await _own(session, user_id, area_id)
     graph = await links.graph(session, user_id)
     if not graph.up.get(area_id):
         raise Conflict("This is the first AREA of its chain, so it can't be moved.")
@@ -46,6 +44,21 @@ async def move(
     moved = {area_id, after, *graph.up[area_id], *followers}
     await links.changed(session, await links.graph(session, user_id), moved)
     await chains.settle(session, registry, user_id, [area_id, *followers])
+
+
+async def follow_too(session: AsyncSession, registry: Registry, user_id: int, area_id: int, other: int) -> None:
+    """Have a link follow one more AREA of its owner. Links that don't fit any more are recorded as broken.
+
+    Raises `NotFound`, and `Invalid` for a circle, or a chain too deep or too wide.
+    """
+    area = await _own(session, user_id, area_id)
+    graph = await links.graph(session, user_id)
+    after = (*graph.up.get(area_id, ()), other)
+    await links.check_followed(session, area, after)
+    when, for_each = (await detaching.ways(session, [area_id]))[area_id]
+    await detaching.refollow(session, area_id, Link(after, when, for_each))
+    await links.changed(session, await links.graph(session, user_id), {area_id, *after})
+    await chains.settle(session, registry, user_id, [area_id])
 
 
 async def breaks(session: AsyncSession, registry: Registry, user_id: int, change: Awaitable[object]) -> list[Break]:
@@ -65,6 +78,13 @@ async def breaks_of_deletion(session: AsyncSession, registry: Registry, user_id:
     """
     change = detaching.detach(session, user_id, area_id, "follow")
     return [broken for broken in await breaks(session, registry, user_id, change) if broken.area_id != area_id]
+
+
+async def _own(session: AsyncSession, user_id: int, area_id: int) -> Area:
+    area = await session.scalar(select(Area).where(Area.id == area_id, Area.user_id == user_id).with_for_update())
+    if area is None:
+        raise NotFound("There is no AREA %(number)s.", number=area_id)
+    return area
 
 
 def _broken(known: Chains) -> list[Break]:

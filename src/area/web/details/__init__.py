@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from area import areas
 from area.areas import bundles
-from area.areas.views import AreaOut, PartOut
+from area.areas.views import AreaOut, ChainLink, PartOut
 from area.doors.deps import CacheDep, Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.kit.problems import Conflict, Invalid
@@ -25,6 +25,7 @@ from area.sdk.fields import Field, by_name, form_fields
 from area.sdk.sensitive import MASK
 from area.web import steps
 from area.web.details.curl import curl
+from area.web.editor.forms import LINK
 from area.web.editor.inputs import readable
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.sentences import sentences
@@ -58,7 +59,8 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
     """The page of one AREA."""
     area = await areas.get(session, scope, page.user.id, area_id)
     latest = await whole.newest(session, page.user.id, limit=RUNS, area_id=area_id)
-    chain = steps.steps(page, area.chain) if area.chain else []
+    names = await areas.names(session, page.user.id, _followed(area.chain)) if area.chain else {}
+    chain = steps.steps(page, area.chain, names) if area.chain else []
     return await page.show(
         "details.html",
         nav="home",
@@ -67,7 +69,7 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
         chain_steps=chain,
         place=next((step for step in chain if step.id == area_id), None),
         sentence=sentences(scope.registry, [area], page.language)[0],
-        action_parameters=parameters(page, area.action, "action"),
+        action_parameters=parameters(page, area.action, "action", names),
         reaction_parameters=parameters(page, area.reaction, "reaction"),
         curl=curl(area),
         runs=latest,
@@ -223,8 +225,10 @@ def known(registry: Registry, area: AreaOut) -> Known:
     return Known(kind=action.kind if action else "", verify=verify)
 
 
-def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -> list[Parameter]:
-    """A side's parameters as written."""
+def parameters(
+    page: Page, part: PartOut, kind: Literal["action", "reaction"], names: Mapping[int, str] = {}
+) -> list[Parameter]:
+    """A side's parameters as written. `names` are of the AREAs that a link follows."""
     registry = page.state.registry
     component = registry.action(part.component) if kind == "action" else registry.reaction(part.component)
     named = labels(page, component)
@@ -237,7 +241,14 @@ def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -
     declared = by_name(component.params) if component else {}
     say = page.words(component.service.slug) if component else page.say
     values = {name: _read_out(declared.get(name), part.parameters[name], say) for name in order}
+    if component and component.key == LINK and isinstance(followed := values.get("after"), list):
+        values["after"] = ", ".join(names.get(number, str(number)) for number in followed)
     return written(account | values, labelled)
+
+
+def _followed(link: ChainLink) -> set[int]:
+    """All AREAs that those of a chain follow."""
+    return {*link.after, *(number for below in link.then for number in _followed(below))}
 
 
 def _read_out(declared: Field | None, value: Any, say: Callable[[str], str]) -> Any:

@@ -5,14 +5,15 @@ A request is parsed (`read`), the button applied (`press`), the form checked (`c
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from area import areas
-from area.areas import AreaIn, AreaPatch, Checked
+from area.areas import AreaIn, AreaPatch, Checked, moving
 from area.areas.plans import Scope, action_errors
 from area.areas.views import AreaOut
 from area.catalog import ComponentView, ServiceView
@@ -33,7 +34,7 @@ from area.web.parts.pages import Fields, Page, SignedIn
 
 router = APIRouter()
 
-SAVE = ("save", "then")  # buttons
+SAVE = ("save", "then", "or")  # buttons
 PARTS = frozenset(
     {
         *("action", "reaction", "action_values", "reaction_values", "condition", "removed"),
@@ -86,11 +87,14 @@ async def new(
     recipe: str = "",
     copy: str = "",
     then: str = "",
+    further: Annotated[str, Query(alias="or")] = "",
     action: str = "",
     reaction: str = "",
 ) -> Response:
-    """A new AREA, empty or from a recipe, a copy, or one preselected side, or one that follows another (`then`)."""
-    query = {"recipe": recipe, "copy": copy, "then": then, "action": action, "reaction": reaction}
+    """A new AREA, empty or from a recipe, a copy, or one preselected side, or one that follows another (`then`), or has
+    a further action for it (`or`).
+    """
+    query = {"recipe": recipe, "copy": copy, "then": then, "or": further, "action": action, "reaction": reaction}
     key = next((f"{name}:{value[:80]}" for name, value in query.items() if value), "new")
     if action and reaction:
         key = f"action:{action[:80]} {reaction[:80]}"
@@ -117,7 +121,7 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
     overtaken = bring_up(editing)
     await press(editing, verb, rest)
     findings = await check(editing, saving=saving)
-    saved = await act(editing, findings, saving=saving and not overtaken, then=verb == "then")
+    saved = await act(editing, findings, saving=saving and not overtaken, next_=verb)
     return saved or await show(editing, findings, saving=saving)
 
 
@@ -221,32 +225,51 @@ async def _compile(editing: Editing, findings: Findings, *, saving: bool) -> Non
 # Act
 
 
-async def act(editing: Editing, findings: Findings, *, saving: bool, then: bool = False) -> Response | None:
-    """Save and redirect to the AREA, or to one that is to follow it (`then`), if the form is valid; otherwise store the
-    draft.
+async def act(editing: Editing, findings: Findings, *, saving: bool, next_: str = "") -> Response | None:
+    """Save and redirect to the AREA, or to one that is to follow it (`then`) or to stand beside it (`or`), if the form
+    is valid and what saving breaks was told; otherwise store the draft.
     """
     page, session, origin = editing.page, editing.session, editing.origin
     if saving and findings.wanted and (not findings.errors or (origin.area and not findings.changed & PARTS)):
+        area = None
         try:
-            async with session.begin_nested():
-                area = await _save(editing, findings, findings.wanted)
+            if not await _told(editing, findings, findings.wanted):
+                async with session.begin_nested():
+                    area = await _save(editing, findings, findings.wanted)
         except Invalid as error:
             findings.errors = errors.by_field(page, error.errors)
         except Problem as error:
             editing.sight.problem = page.tell(error)
-        else:
+        if area:
             await drafts.remove(session, page.user.id, origin.key)
-            address = f"/areas/new?then={area.id}" if then else f"/areas/{area.id}"
+            address = f"/areas/new?{next_}={area.id}" if next_ in ("then", "or") else f"/areas/{area.id}"
             return page.to(address, said=page.say("Saved."))
     findings.draft_kept = await _keep(editing, findings)
     return None
+
+
+async def _told(editing: Editing, findings: Findings, wanted: AreaIn) -> bool:
+    """Say which links no longer fit if they follow this AREA, too. Whether there are any that were not yet told."""
+    page, sight, registry = editing.page, editing.sight, editing.scope.registry
+    if not editing.origin.joins:
+        return False
+    broken = await moving.breaks(editing.session, registry, page.user.id, _save(editing, findings, wanted))
+    seen, sight.seen = sight.seen, " ".join(str(link.area_id) for link in broken)
+    if not broken or seen == sight.seen:
+        return False
+    links = "; ".join(f"{link.name}: {page.say(link.message)}" for link in broken)
+    sight.problem = page.say("If you save this, some links no longer fit: %(links)s Save again to do it.", links=links)
+    return True
 
 
 async def _save(editing: Editing, findings: Findings, wanted: AreaIn) -> AreaOut:
     """Create or update. Unchanged parts are left out, so that they may stay even if now switched off."""
     session, scope, user_id, area = editing.session, editing.scope, editing.page.user.id, editing.origin.area
     if area is None:
-        return await areas.create(session, scope, user_id, wanted, findings.checked)
+        area = await areas.create(session, scope, user_id, wanted, findings.checked)
+        for link in editing.origin.joins:
+            await moving.follow_too(session, scope.registry, user_id, link, area.id)
+        return area
     patch = AreaPatch(name=wanted.name, description=wanted.description, is_active=wanted.is_active)
     if findings.changed & PARTS:
         patch = patch.model_copy(update={"action": wanted.action, "reaction": wanted.reaction})

@@ -20,6 +20,7 @@ Side = Literal["action", "reaction"]
 SIDES: tuple[Side, Side] = ("action", "reaction")
 MOST_ROWS = 20
 LINK = "area.ran"  # the action of an AREA that follows others
+PASSING = "area.pass_on"  # the reaction that only passes values on
 
 
 class Form(BaseModel):

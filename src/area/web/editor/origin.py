@@ -1,5 +1,6 @@
 """What the editor starts from: a saved AREA, or a new one, optionally from a recipe or a copy."""
 
+import orjson
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -7,10 +8,12 @@ from area import areas
 from area.areas.plans import Scope, to_text
 from area.areas.views import AreaOut, ChainLink, PartOut
 from area.kit.problems import NotFound
+from area.kit.template import paths_in
 from area.sdk.sensitive import MASK
 from area.web.editor import forms
-from area.web.editor.forms import LINK, SIDES, Form, Side
+from area.web.editor.forms import LINK, PASSING, SIDES, Form, Side
 from area.web.editor.recipes import RECIPES
+from area.web.editor.rows import Rows
 from area.web.parts.pages import Page
 
 
@@ -23,11 +26,13 @@ class Origin(BaseModel):
     start: Form
     secrets_left_out: bool = False
     before: AreaOut | None = None  # of a new link: the AREA that it follows
+    beside: AreaOut | None = None  # of a further action: the AREA that it was wanted for
+    joins: list[int] = []  # the links that are to follow it, too
 
     @property
     def chain(self) -> ChainLink | None:
         """The chain that the AREA, or the one before it, belongs to."""
-        area = self.area or self.before
+        area = self.area or self.before or self.beside
         return area.chain if area else None
 
     @property
@@ -45,7 +50,7 @@ class Origin(BaseModel):
     @property
     def back(self) -> str:
         """Where one came from."""
-        area = self.area or self.before
+        area = self.area or self.before or self.beside
         return f"/areas/{area.id}" if area else "/"
 
     def kept(self, form: Form) -> dict[Side, set[str]]:
@@ -79,11 +84,13 @@ async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Ori
     if word == "action" and scope.registry.action(first) and scope.registry.reaction(second):
         start = Form(action=first, reaction=second)
         return Origin(key=key, address=f"/areas/new?action={first}&reaction={second}", start=start)
-    number = rest if word in ("copy", "then") else key
+    number = rest if word in ("copy", "then", "or") else key
     if number.isascii() and number.isdigit() and len(number) < 10:
         area = await areas.get(session, scope, page.user.id, int(number))
         if word == "then":
             return _link(area)
+        if word == "or":
+            return _further(area)
         return _copy(page, area) if word == "copy" else _saved(area)
     raise NotFound
 
@@ -96,6 +103,32 @@ def _link(area: AreaOut) -> Origin:
     start = Form(action=LINK, action_values={"after": f"[{area.id}]"})
     address = f"/areas/new?then={area.id}"
     return Origin(key=f"then:{area.id}", address=address, start=start, before=area)
+
+
+def _further(area: AreaOut) -> Origin:
+    """A further action. Beside a link, it passes on the values that the link uses of what it follows; beside the first
+    AREA, it has the same reaction, and the same links follow.
+    """
+    if area.action.component == LINK:
+        texts = [to_text(value) for value in area.reaction.parameters.values()]
+        used = dict.fromkeys(path[1] for text in texts for path in paths_in(text) if path[0] == "result" and path[1:])
+        values = orjson.dumps(dict.fromkeys(used, ""), option=orjson.OPT_INDENT_2).decode()
+        start = Form(reaction=PASSING, reaction_values={"values": values} if used else {})
+        joins = [area.id]
+    else:
+        start = forms.of_area(area).model_copy(
+            update={"action": "", "action_values": {}, "action_connection": "", "condition": Rows()}
+        )
+        start.name, start.named, start.is_active = "", False, True
+        joins = [link.id for link in area.chain.then] if area.chain else []
+    return Origin(
+        key=f"or:{area.id}",
+        address=f"/areas/new?or={area.id}",
+        start=start,
+        beside=area,
+        joins=joins,
+        secrets_left_out=any(MASK in to_text(value) for value in area.reaction.parameters.values()),
+    )
 
 
 def _copy(page: Page, area: AreaOut) -> Origin:

@@ -24,6 +24,7 @@ class Sight(BaseModel):
     focus: str = ""
     run: int | None = None
     problem: str = ""
+    seen: str = ""  # the links that saving breaks, as the page told
     moved: str = ""  # the name of the credential that a secret was just moved into
     restored: bool = False
     taken: list[str] = []  # fields that were changed elsewhere meanwhile, and are taken over
@@ -42,6 +43,7 @@ def read_sight(posted: Mapping[str, str]) -> Sight:
         restored=posted.get("restored") == "1",
         taken=posted.get("taken", "")[:5000].split(),
         both=posted.get("both", "")[:5000].split(),
+        seen=posted.get("seen", "")[:5000],
     )
 
 

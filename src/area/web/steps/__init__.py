@@ -1,5 +1,7 @@
 """A chain as pages show it: its steps, each before those that follow it."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel
 
 from area.areas.links import When
@@ -25,10 +27,14 @@ class Step(BaseModel):
     delay: str | None = None
     broken: list[Sentence] = []
     followed: bool = False
+    after: list[int] = []
+    also: list[str] = []  # names of the AREAs that it follows besides the one above
 
 
-def steps(page: Page, link: ChainLink, depth: int = 0) -> list[Step]:
-    """The chain in order, each AREA before those that follow it."""
+def steps(
+    page: Page, link: ChainLink, names: Mapping[int, str] = {}, depth: int = 0, above: int | None = None
+) -> list[Step]:
+    """The chain in order, each AREA before those that follow it. `names` are of AREAs that lead to it, too."""
     registry, lang = page.state.registry, page.language
     step = Step(
         id=link.id,
@@ -43,9 +49,11 @@ def steps(page: Page, link: ChainLink, depth: int = 0) -> list[Step]:
         only_if=link.only_if,
         delay=link.delay,
         followed=bool(link.then),
+        after=link.after,
+        also=[names[number] for number in link.after if number != above and number in names],
         broken=[error["message"] for error in link.broken],
     )
-    return [step, *(below for follower in link.then for below in steps(page, follower, depth + 1))]
+    return [step, *(below for follower in link.then for below in steps(page, follower, names, depth + 1, link.id))]
 
 
 def first(page: Page, area: AreaOut) -> Step:
