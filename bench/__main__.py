@@ -2,14 +2,15 @@
 
 `python -m bench paired --against COMMIT [--pairs N]` alternates W1 between this checkout and another commit. Exits with
 1 if a bound (of W6, W7, rest or the paired runs) is exceeded. `python -m bench floor` runs the loads of W1 on the floor
-(bench/floor) and on AREA, and `python -m bench rest` shows start and memory at rest.
+(bench/floor) and on AREA, `python -m bench rest` shows start and memory at rest, and `python -m bench pythons --python
+PATH --python PATH` compares Pythons.
 """
 
 import argparse
 import os
 import sys
 
-from bench import paired, rest, w1, w2, w4, w6, w7
+from bench import paired, pythons, rest, w1, w2, w4, w6, w7
 from bench.floor import run as floor
 
 
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--against", metavar="COMMIT", help="what `paired` compares this checkout with")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--python", action="append", help="what `pythons` compares; several times")
     options = parser.parse_args()
     print(f"load average before: {os.getloadavg()}, cores: {os.cpu_count()}", flush=True)
     holds = True
@@ -52,6 +54,8 @@ def main() -> int:
                 holds &= w7.w7(options.seconds or 30)
             case "rest":
                 holds &= rest.rest()
+            case "pythons":
+                pythons.pythons(options.python or [sys.executable], options.pairs, options.seconds or 8)
             case "floor":
                 floor.run(options.seconds or 20)
             case "paired":

@@ -37,6 +37,7 @@ class Area:
 
     workers: int = 1
     sources: Path | None = None  # the `src` to run; None: this checkout's
+    python: str = sys.executable
     settings: dict = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="area-bench-")))
@@ -58,7 +59,7 @@ class Area:
             **self.settings,
         }
         begun = time.time()
-        command = [sys.executable, "-m", "area.cli", "up", "--workers", str(self.workers)]
+        command = [self.python, "-m", "area.cli", "up", "--workers", str(self.workers)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.folder)
         self.until_ready()
