@@ -25,7 +25,7 @@ class Registry:
     services: dict[str, Service] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
     by_name: dict[str, Service] = field(init=False)
-    fingerprint: str = field(init=False, default="")  # of what they declare, once it is complete (`catalog.declared`)
+    fingerprint: str = field(default="", init=False)  # of what they declare, once it is complete (`catalog.declared`)
 
     def __post_init__(self) -> None:
         self.by_name = {service.name: service for service in self.services.values()}
