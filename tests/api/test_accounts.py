@@ -466,6 +466,15 @@ async def test_what_happened_stands_in_the_audit_without_secrets(people, nobody)
     assert {run["action"] for run in failed} == {"login.failed"}
 
 
+async def test_what_did_not_change_is_not_in_the_audit(people):
+    me = (await people.user.get("/api/me")).json()
+    same = {"username": me["username"], "timezone": me["timezone"], "language": me["language"]}
+    assert (await people.user.patch("/api/me", same)).status == 200
+    assert (await people.user.patch("/api/me", same | {"timezone": "Asia/Tokyo"})).status == 200
+    entries = (await people.admin.get("/api/admin/audit", params={"action": "account.changed"})).json()["items"]
+    assert [entry["detail"] for entry in entries] == [{"fields": ["timezone"]}]
+
+
 # Limits
 
 

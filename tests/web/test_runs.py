@@ -6,7 +6,7 @@ import asyncpg
 from playwright.async_api import expect
 
 from tests.web.acting import fire, hook, over
-from tests.web.conftest import arrive
+from tests.web.conftest import NARROW, WIDE, arrive
 
 CLOSED = "http://127.0.0.1:2/"
 
@@ -43,6 +43,19 @@ async def test_runs_come_on_top_and_leave_marks_and_place_alone(person):
     await expect(boxes.nth(0)).not_to_be_checked()
     await expect(boxes.nth(1)).to_be_checked()
     await expect(page.get_by_text("1 selected")).to_be_visible()
+
+
+async def test_a_long_name_leaves_room_in_the_filters(person):
+    await hook(person, "A name as long as names can be, " * 7)
+    page = person.page
+    for size in (WIDE, NARROW):
+        await page.set_viewport_size(size)
+        await person.go("/runs")
+        search = await page.get_by_role("searchbox").first.bounding_box()
+        chosen = await page.locator("select[name=area]").bounding_box()
+        assert min(size["width"], 600) * 0.5 <= search["width"] <= size["width"]
+        assert chosen["width"] <= max(size["width"] * 0.4, 320)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
 async def test_older_ones_are_loaded_and_many_new_ones_are_offered(person):
