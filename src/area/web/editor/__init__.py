@@ -22,6 +22,7 @@ from area.engine import control
 from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
 from area.kit.sentences import REGIONS
+from area.kit.template.filters import FILTERS
 from area.web.editor import connected, credentials, drafts, errors, forms, inputs, link, merge, preview, rows, sides
 from area.web.editor import origin as origins
 from area.web.editor.forms import SIDES, Form, Side
@@ -325,6 +326,7 @@ async def show(editing: Editing, findings: Findings, *, saving: bool = False) ->
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
         recipes=RECIPES,
+        filters=FILTERS,
         zones=sorted(name for name in zone_names() if name.partition("/")[0] in REGIONS) if not page.partial else [],
         taken=[_label(page, findings, name) for name in sight.taken],
         both=[(_label(page, findings, name), merge.text_of(origin.start, name)) for name in sight.both],

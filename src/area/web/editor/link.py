@@ -110,13 +110,13 @@ def groups(page: Page, values: list[Offered], event: Mapping[str, Any]) -> list[
 
 def _chip(value: OfferedValue) -> ChainChip:
     label, example = readable(value.name), value.example or ""
-    return ChainChip(path=value.path, label=label, description=value.description, example=example)
+    return ChainChip(path=value.path, type=value.type, label=label, description=value.description, example=example)
 
 
 def _within(value: OfferedValue, event: Mapping[str, Any]) -> Iterator[ChainChip]:
     for chip in islice(preview.inside(value.path, event.get(value.name)), preview.MOST_KEYS):
         label = chip.path.removeprefix("origin.").replace(".", " / ")
-        yield ChainChip(path=chip.path, label=label, description="", example=chip.example)
+        yield ChainChip(path=chip.path, type=chip.type, label=label, description="", example=chip.example)
 
 
 def lists(values: list[Offered]) -> list[str]:

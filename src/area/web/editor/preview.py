@@ -41,9 +41,10 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\
 
 
 class Chip(BaseModel):
-    """A value that can be inserted."""
+    """A value that can be inserted. `type` is one of the variables' seven."""
 
     path: str
+    type: str
     description: str
     example: str
 
@@ -118,7 +119,9 @@ def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
     examples = []
     for return_value in action.return_values:
         value = event.get(return_value.name)
-        examples.append(Chip(path=return_value.name, description=return_value.description or "", example=_short(value)))
+        about = return_value.description or ""
+        chip = Chip(path=return_value.name, type=return_value.type, description=about, example=_short(value))
+        examples.append(chip)
         examples += islice(inside(return_value.name, value), MOST_KEYS)
     return examples
 
@@ -137,7 +140,16 @@ def inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
 
 
 def _chip(path: str, value: Any) -> Chip:
-    return Chip(path=path, description="", example=_short(value))
+    match value:
+        case bool():
+            kind = "boolean"
+        case int() | float():
+            kind = "number"
+        case dict() | list():
+            kind = "json"
+        case _:
+            kind = "string"
+    return Chip(path=path, type=kind, description="", example=_short(value))
 
 
 def _short(value: Any) -> str:
