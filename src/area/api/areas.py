@@ -162,7 +162,7 @@ async def try_draft(
     scope: ScopeDep,
     session: SessionDep,
 ) -> dry_run.Preview:
-    """Dry run: shows what would be sent, and sends nothing. A look-up is really asked: `result` is its answer."""
+    """Dry run: shows what would be sent, and sends nothing. Look-ups are really asked: `result` is the answer."""
     checked = await areas.check(session, scope, form.area.action, form.area.reaction, saving=False)
     user_id, name, then = identity.user.id, form.area.name, form.area.then
     preview = await control.preview(session, state, user_id, checked, form.data, cache=cache, name=name, then=then)
@@ -311,7 +311,7 @@ async def try_out(
     session: SessionDep,
     form: Event | None = None,
 ) -> dry_run.Preview:
-    """Dry run: shows what would be sent, and sends nothing. A look-up is really asked: `result` is its answer."""
+    """Dry run: shows what would be sent, and sends nothing. Look-ups are really asked: `result` is the answer."""
     data = form.data if form else None
     preview = await control.preview(session, state, identity.user.id, area_id, data, cache=cache)
     return in_words(request, preview)

@@ -18,7 +18,6 @@ from area.areas.parameters import present as present_config
 from area.areas.plans import Plan, compile_config, field_errors, to_text
 from area.areas.samples import sample_of
 from area.connections import vault
-from area.connections.vault import Ref
 from area.db import queue
 from area.db.models import Area, AreaExecution, AreaVersion, ExecutionLink, ExecutionRecord
 from area.db.notify import Channel
@@ -76,7 +75,7 @@ async def preview(
     """Fill in an AREA (saved or not) with `data`, or what would come now, or its last event, or the action's sample,
     and then those that follow it. `name` and `then` are of one that isn't saved.
 
-    Sends nothing; but with a `cache`, a look-up is asked. For that time the session gives its connection back, so what
+    Sends nothing; but with a `cache`, look-ups are asked. For that time the session gives its connection back, so what
     it has not committed is lost.
     """
     if isinstance(wanted, int):
@@ -84,24 +83,30 @@ async def preview(
         name, following = area.name, await trying.saved(session, scope(state), user_id, wanted)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
         last = None if data is not None else current_event(plan) or await _last_event(session, area.id)
+        number = plan.reaction_connection
     else:
-        following = await trying.drafted(session, scope(state), then)
+        following = await trying.drafted(session, scope(state), user_id, name, wanted.config, then)
         plan, last = wanted.plan, current_event(wanted.plan) if data is None else None
+        number = await _connection(session, user_id, wanted)
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
     timezone = await _timezone(session, user_id)
     shown, params = await dry_run.fill(plan, event, sample=sample, timezone=timezone)
-    if cache is None or params is None or not plan.reaction.finds:
-        return await trying.followed(name, shown, plan, following, timezone)
-    given = None if isinstance(wanted, int) else wanted.given["reaction"]
-    number = plan.reaction_connection
-    if given is not None and given.connection:
-        number = await vault.number(session, plan.reaction.service, user_id, given.connection)
-    await session.close()
-    answer = await dry_run.ask(state, cache, plan, Ref(user_id, plan.reaction.service.slug, number), params)
-    result = orjson.loads(answer.result) if answer.result else None
-    shown = shown.model_copy(update={"runs": answer.why is None, "why": answer.why, "result": result})
-    return await trying.followed(name, shown, plan, following, timezone)
+    asking = None
+    if cache is not None and (plan.reaction.finds or any(link.finds for link in following)):
+        await session.close()
+        asking = trying.Asking(state, cache, user_id)
+        if params is not None and plan.reaction.finds:
+            await asking.ask(shown, plan, params, number)
+    return await trying.followed(name, shown, plan, following, asking, timezone)
+
+
+async def _connection(session: AsyncSession, user_id: int, wanted: Checked) -> int:
+    """The connection that an AREA's look-up uses once it is saved."""
+    given = wanted.given["reaction"]
+    if given is None or not given.connection or not wanted.plan.reaction.finds:
+        return wanted.plan.reaction_connection
+    return await vault.number(session, wanted.plan.reaction.service, user_id, given.connection)
 
 
 def current_event(plan: Plan) -> dict[str, Any] | None:

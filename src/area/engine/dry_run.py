@@ -68,8 +68,8 @@ class Answer:
     why: Sentence | None = None
 
 
-async def ask(state: State, cache: Cache, plan: Plan, ref: Ref, params: BaseModel) -> Answer:
-    """The answer of the plan's reaction, a look-up, with the connection `ref`."""
+async def ask(state: State, cache: Cache, plan: Plan, ref: Ref, params: BaseModel, seconds: float = SECONDS) -> Answer:
+    """The answer of the plan's reaction, a look-up, with the connection `ref`, within so many seconds."""
     service, credential = plan.reaction.service, None
     if service.auth is not None and (ref.number or service.requires_auth):
         connected = await cache.connection(*ref)
@@ -78,7 +78,7 @@ async def ask(state: State, cache: Cache, plan: Plan, ref: Ref, params: BaseMode
             return Answer(why=Sentence("Connect %(name)s first.", name=service.name))
     context = access.context(state, cache.tokens, service, ref, credential)
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             return Answer(encoded(await plan.reaction.function(context, params)))
     except AuthExpired as error:
         meant = await proof.meaning(state, cache.tokens, service, ref, credential, error)
