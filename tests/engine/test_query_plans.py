@@ -10,11 +10,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from area import notices
 from area.db import queue
-from area.engine import cache, delivery, hints, intake, nudges, watch
+from area.engine import cache, control, delivery, hints, intake, nudges, watch
 from area.engine.execution import executor, followers, recorder
 from area.engine.sources import leases, life, turns
 from area.hooks import results
-from area.runs import history, whole
+from area.runs import history, retention, whole
 
 from .conftest import make_area
 
@@ -86,6 +86,9 @@ async def plan(state, query, *values):
 
 
 TYPES = {"status": [ARRAY(Text)]}
+CANCEL_RUN = str(control.CANCEL_RUN)
+for place, name in enumerate(("root", "user", "running", "pending"), 1):
+    CANCEL_RUN = CANCEL_RUN.replace(f":{name}", f"${place}")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 LARGE = (
     "areas",
@@ -128,6 +131,11 @@ QUERIES = {
     "which run it is of": (followers.ROOTS, ([1, 2],)),
     "lock the run": (followers.LOCK_ROOTS, ([1, 2],)),
     "how large the run is": (followers.COUNT, ([10, 20],)),
+    "place what follows in its run": (followers.PLACE, ([1], [1], [1], [None])),
+    "cancel a run": (CANCEL_RUN, (10, 1, "", "")),
+    "cancel the jobs of a run": (queue.CANCEL_ALL, ([1, 2, 3],)),
+    "cancel the jobs of an AREA": (queue.CANCEL_OF_AREA, (5,)),
+    "old runs, each whole": (retention.PURGE, ([1, 2, 10, 11], datetime(2026, 1, 1))),
     "run by another AREA": (intake.RECORD, ("[]",)),
     "mark as running": (executor.START, ([1], [None])),
     "what was run again": (str(history.REPLAYS).replace(":ids", "$1::bigint[]"), ([1, 2, 3],)),

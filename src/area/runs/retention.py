@@ -5,8 +5,7 @@ from datetime import datetime
 from area.db.session import Conn
 
 BATCH = 5000  # rows deleted per transaction
-
-
+# single executions, and runs of a chain as a whole
 PURGE = """
 with runs as (
     select root from execution_links where execution_id = any($1::bigint[])
@@ -17,11 +16,12 @@ with runs as (
 ), staying as (
     select distinct m.root from members m join area_executions e on e.id = m.id
     where e.created_at >= $2 or e.status in ('pending', 'running')
+), gone as (
+    select unnest($1::bigint[]) as id except select id from members
+    union select m.id from members m where m.root not in (select root from staying)
 )
-delete from area_executions where (id = any($1::bigint[]) and id not in (select id from members))
-    or id in (select m.id from members m where m.root not in (select root from staying))
+delete from area_executions e using gone where e.id = gone.id
 """
-
 PAGES = 2000  # pages of `hook_states` scanned per transaction
 
 
