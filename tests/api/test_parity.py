@@ -24,6 +24,7 @@ PAGES = """
     POST /areas/{area_id}/run                          run_area
     POST /areas/{area_id}/switch                       switch_area_on switch_area_off
     POST /areas/{area_id}/try                          test_area
+    POST /areas/{area_id}/versions/{version}/restore   restore_version
     POST /areas/{area_id}/when-off                     change_area
     GET  /areas/{area_id}/chart                        get_area_figures
     GET  /areas/{area_id}/export                       export_areas

@@ -164,6 +164,8 @@ TABLE = [
     Row("GET", "/api/areas/{area}/names", own(signed())),
     Row("POST", "/api/areas/{area}/enable", own(changing())),
     Row("POST", "/api/areas/{area}/disable", own(changing())),
+    Row("GET", "/api/areas/{area}/versions", own(signed())),
+    Row("POST", "/api/areas/{area}/versions/1/restore", own(changing())),
     Row("POST", "/api/areas/{area}/renew-address", own(changing())),
     Row("POST", "/api/areas/{area}/test", own(running()), {}),
     Row("POST", "/api/areas/{area}/run", own(running(202)), {}),
@@ -212,13 +214,14 @@ TEMPLATES = {
     "/api/executions/{done}": "/api/executions/{execution_id}",
     "/api/executions/{done}/replay": "/api/executions/{execution_id}/replay",
     "/api/executions/{waiting}/cancel": "/api/executions/{execution_id}/cancel",
+    "/api/areas/{area}/versions/1/restore": "/api/areas/{area_id}/versions/{version}/restore",
     "/api/admin/users/{someone}": "/api/admin/users/{user_id}",
     "/api/admin/invitations/{invitation}": "/api/admin/invitations/{invitation_id}",
     "/api/admin/services/{service}": "/api/admin/services/{service_id}",
     "/api/admin/components/{component}": "/api/admin/components/{component_id}",
 } | {
     f"/api/areas/{{area}}{rest}": f"/api/areas/{{area_id}}{rest}"
-    for rest in ("", "/figures", "/names", "/enable", "/disable", "/renew-address", "/test", "/run")
+    for rest in ("", "/versions", "/figures", "/names", "/enable", "/disable", "/renew-address", "/test", "/run")
 }
 
 

@@ -7,8 +7,8 @@ import asyncpg
 import yaml
 from playwright.async_api import expect
 
-from tests.web.acting import fire, hook, over
-from tests.web.conftest import NARROW, arrive, listen
+from tests.web.acting import axe, fire, hook, over
+from tests.web.conftest import NARROW, WIDE, arrive, listen
 
 
 async def test_it_says_how_to_fire_and_the_run_appears_without_a_reload(person):
@@ -196,3 +196,26 @@ async def test_it_shows_what_the_trigger_left_out(person, session_dsn):
     await person.go(f"/areas/{area['id']}")
     await expect(page.locator("#state .alert-warning").get_by_text(note)).to_be_visible()
     assert (await person.api("GET", f"/api/areas/{area['id']}"))["note"] == note
+
+
+async def test_going_back_to_an_earlier_version(person):
+    page = person.page
+    area = await person.make("webhook.received", "inbox.post", "Sales", reaction_parameters={"title": "{{body.a}}"})
+    reaction = {"component": "inbox.post", "parameters": {"title": "Sold {{body.b}}", "level": "success"}}
+    await person.api("PATCH", f"/api/areas/{area['id']}", {"reaction": reaction})
+    for size in (NARROW, WIDE):
+        await page.set_viewport_size(size)
+        await person.go(f"/areas/{area['id']}")
+        await page.get_by_label("More", exact=True).click()
+        await page.get_by_role("link", name="Versions").click()
+        newest = page.locator("#version-2")
+        await expect(newest.get_by_text("Current")).to_be_visible()
+        await expect(newest.get_by_text("Sold")).to_be_visible()
+        await axe(person, "versions")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    await page.get_by_role("button", name="Restore version 1").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+    await page.wait_for_url(f"**/areas/{area['id']}")
+    await expect(page.get_by_text("Version 1 restored.")).to_be_visible()
+    saved = await person.api("GET", f"/api/areas/{area['id']}")
+    assert (saved["version"], saved["reaction"]["parameters"]) == (3, {"title": "{{body.a}}"})

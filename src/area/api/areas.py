@@ -12,7 +12,7 @@ from area import areas
 from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
-from area.areas import AreaIn, bundles, chains, links, relinking
+from area.areas import AreaIn, bundles, chains, links, relinking, versions
 from area.areas.views import ChainLink, State
 from area.doors.deps import CacheDep, Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.doors.route import Route
@@ -261,6 +261,29 @@ async def figures(
     return Page(
         items=[bucket.model_copy(update={"start": bucket.start.replace(tzinfo=ZoneInfo(zone))}) for bucket in buckets]
     )
+
+
+@router.get("/{area_id}/versions", responses=answers(401, 404, 422), summary="List an AREA's versions")
+async def list_versions(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> Page[versions.Version]:
+    """Its 50 newest versions, newest first, with what each changed; secrets are only said to have changed. Always one
+    page.
+    """
+    return Page(items=await versions.listed(session, scope, identity.user.id, area_id))
+
+
+@router.post(
+    "/{area_id}/versions/{version}/restore",
+    responses=answers(401, 403, 404, 409, 412, 422, 429),
+    summary="Restore a version",
+)
+async def restore_version(
+    area_id: Id, version: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+) -> areas.AreaOut:
+    """Save the components, connections and parameters of an earlier version as a new one. Its name, description and
+    switch stay as they are.
+    """
+    await _unchanged(session, scope, identity.user.id, area_id, if_match)
+    return await versions.restore(session, scope, identity.user.id, area_id, version)
 
 
 @router.post("/{area_id}/enable", responses=answers(401, 403, 404, 412, 422), summary="Switch an AREA on")

@@ -10,7 +10,7 @@ from area.engine.state import State
 from area.kit import language
 from area.web import admin, details, editor, find, home, inbox, profile, runs, services, sign_in
 from area.web import help as help_pages
-from area.web.details import moving
+from area.web.details import moving, versions
 from area.web.editor import pick
 from area.web.parts import errors
 from area.web.profile import avatars, security, transfer, two_factor
@@ -47,6 +47,7 @@ def pages() -> APIRouter:
         help_pages,
         details,
         moving,
+        versions,
         runs,
         inbox,
         profile,
