@@ -30,7 +30,7 @@ async def choose(page, side, title):
 
 async def test_a_recipe_is_saved_as_it_is_by_one_click(person):
     page = person.page
-    await person.go("/areas/new?recipe=feed")
+    await person.go("/areas/new?template=feed")
     await expect(page.locator(".tabbar [aria-current]")).to_have_text("New")
     await expect(page.locator(".filled")).to_contain_text("Python 3.14.2 is out")
     await expect(page.get_by_text("Uses a sample event")).to_be_visible()
@@ -369,7 +369,7 @@ async def test_a_missing_connection_leads_there_and_back(person):
 async def test_a_time_is_meant_in_the_zone_of_the_account(server, browser, person):
     traveller = await arrive(server, browser, timezone_id="Europe/Paris")
     await traveller.api("PATCH", "/api/me", {"timezone": "Europe/Paris"})
-    await traveller.go("/areas/new?recipe=reminder")
+    await traveller.go("/areas/new?template=reminder")
     await expect(traveller.page.get_by_label("Timezone")).to_have_value("Europe/Paris")
     await traveller.page.get_by_role("button", name="Save").click()
     await expect(traveller.page).to_have_url(SAVED)
@@ -380,7 +380,7 @@ async def test_a_time_is_meant_in_the_zone_of_the_account(server, browser, perso
 
 async def test_somebody_elses_area_is_nobodys(person, root):
     area = await root.make("webhook.received", "inbox.post", "Mine", reaction_parameters={"title": "hi"})
-    for path in (f"/areas/{area['id']}/edit", f"/areas/new?copy={area['id']}", "/areas/new?recipe=none"):
+    for path in (f"/areas/{area['id']}/edit", f"/areas/new?copy={area['id']}", "/areas/new?template=none"):
         assert (await person.context.request.get(person.server.url + path)).status == 404
     await root.api("DELETE", f"/api/areas/{area['id']}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from area.catalog.search import Index, index
+from area.catalog.search import Index, components, index
 from area.registry import Malformed, Registry, load
 from area.sdk import Service
 from area.web.editor.sides import ANY_SERVICE
@@ -70,9 +70,9 @@ def test_odd_queries():
 def test_a_connector_without_synonyms_is_found():
     services = {slug: replace(service, synonyms={}) for slug, service in REGISTRY.services.items()}
     plain = Registry(services, REGISTRY.folders)
-    assert Index(plain, "action", "en").search("dusk").keys == ()
-    assert "rss.new_item" in Index(plain, "action", "en").search("feed").keys[:3]
-    assert "rss.new_item" in Index(plain, "action", "fr").search("flux").keys[:3]
+    assert Index(components(plain, "action", "en"), "en").search("dusk").keys == ()
+    assert "rss.new_item" in Index(components(plain, "action", "en"), "en").search("feed").keys[:3]
+    assert "rss.new_item" in Index(components(plain, "action", "fr"), "fr").search("flux").keys[:3]
 
 
 def test_a_service_that_cant_be_used_comes_a_little_later():

@@ -55,8 +55,22 @@ class Results:
 
 
 @dataclass(slots=True)
+class Described:
+    """What can be found: its texts with how much each counts and its language, and how much it counts itself.
+
+    Titles and `phrases` of several words count more if they are in a query as a whole.
+    """
+
+    key: str
+    factor: float = 1.0
+    texts: list[tuple[str, float, str]] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    phrases: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Entry:
-    """A component: what each term in its texts counts, and its titles and synonyms of several words."""
+    """One of those described: what each term in its texts counts, and its titles and synonyms of several words."""
 
     key: str
     factor: float
@@ -75,45 +89,28 @@ class _Word:
 
 
 class Index:
-    """The components of one kind, for readers of one language and of English. A term is a word (`=mails`), its stem
+    """What is described, for readers of one language and of English. A term is a word (`=mails`), its stem
     (`mail`), or a group of words that mean the same (`#8`).
     """
 
-    def __init__(self, registry: Registry, kind: Kind, lang: str) -> None:
+    def __init__(self, every: Iterable[Described], lang: str) -> None:
         languages = list(dict.fromkeys((lang, "en")))
         self.stems = {name: _stem(name) for name in languages}
         self.stop_words = frozenset(" ".join(STOP_WORDS.get(name, "") for name in languages).split())
         self.entries: list[_Entry] = []
-        for service in registry.services.values():
-            say = language.words(lang, registry.folders.get(service.slug))
-            components = service.actions if kind == "action" else service.reactions
-            for component in components.values():
-                entry = _Entry(component.key, 1.0 if component.translated else GENERATED)
-                for name in languages:
-                    self._read(entry, service, component, say if name != "en" else language.joined, name)
-                self._index(entry, f"{component.name} {service.slug}".replace("_", " "), NAME, "en")
-                self.entries.append(entry)
+        for described in every:
+            entry = _Entry(described.key, described.factor)
+            for text, weight, name in described.texts:
+                self._index(entry, text, weight, name)
+            phrases = [frozenset(_words(phrase)) for phrase in (*described.titles, *described.phrases)]
+            entry.phrases = [phrase for phrase in phrases if len(phrase) > 1]
+            entry.length = max(1, *(len(_words(title)) for title in described.titles))
+            self.entries.append(entry)
         self.frequency: dict[str, int] = defaultdict(int)
         for entry in self.entries:
             for term in entry.terms:
                 self.frequency[term] += 1
         self.words = sorted(term[1:] for term in self.frequency if term[0] == "=")
-
-    def _read(
-        self, entry: _Entry, service: Service, component: Action | Reaction, say: Callable[[str], str], lang: str
-    ) -> None:
-        title = say(component.title)
-        shared, own = (say(service.synonyms.get(name, "")) for name in ("", component.name))
-        described = say(component.description).partition("\n")[0] if component.translated else ""
-        texts = (
-            (title, TITLE), (own, SYNONYM), (say(service.name), SERVICE), (shared, SERVICE_SYNONYM),
-            (described, DESCRIPTION),
-        )  # fmt: skip
-        for text, weight in texts:
-            self._index(entry, text, weight, lang)
-        phrases = [frozenset(_words(phrase)) for phrase in (title, *own.split(","), *shared.split(","))]
-        entry.phrases += [phrase for phrase in phrases if len(phrase) > 1]
-        entry.length = max(entry.length, len(_words(title)))
 
     def _index(self, entry: _Entry, text: str, weight: float, lang: str) -> None:
         for word in (*_words(text), *_compounds(text)):
@@ -202,11 +199,37 @@ class Index:
 _indexes: WeakKeyDictionary[Registry, dict[tuple[Kind, str], Index]] = WeakKeyDictionary()
 
 
+def components(registry: Registry, kind: Kind, lang: str) -> Iterator[Described]:
+    """The actions or reactions, in one language and in English."""
+    for service in registry.services.values():
+        words = language.words(lang, registry.folders.get(service.slug))
+        for component in (service.actions if kind == "action" else service.reactions).values():
+            described = Described(component.key, 1.0 if component.translated else GENERATED)
+            for name in dict.fromkeys((lang, "en")):
+                _describe(described, service, component, words if name != "en" else language.joined, name)
+            described.texts.append((f"{component.name} {service.slug}".replace("_", " "), NAME, "en"))
+            yield described
+
+
+def _describe(
+    described: Described, service: Service, component: Action | Reaction, say: Callable[[str], str], lang: str
+) -> None:
+    title = say(component.title)
+    shared, own = (say(service.synonyms.get(name, "")) for name in ("", component.name))
+    about = say(component.description).partition("\n")[0] if component.translated else ""
+    described.texts += [
+        (title, TITLE, lang), (own, SYNONYM, lang), (say(service.name), SERVICE, lang), (shared, SERVICE_SYNONYM, lang),
+        (about, DESCRIPTION, lang),
+    ]  # fmt: skip
+    described.titles.append(title)
+    described.phrases += [*own.split(","), *shared.split(",")]
+
+
 def index(registry: Registry, kind: Kind, lang: str) -> Index:
     """The index of one kind and language, made when it is first needed: half a second."""
     indexes = _indexes.setdefault(registry, {})
     if (kind, lang) not in indexes:
-        indexes[kind, lang] = Index(registry, kind, lang)
+        indexes[kind, lang] = Index(components(registry, kind, lang), lang)
     return indexes[kind, lang]
 
 

@@ -8,13 +8,14 @@ from area.doors.methods import Methods
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit import language
-from area.web import admin, details, editor, find, home, inbox, profile, runs, services, sign_in
+from area.web import admin, details, editor, find, home, inbox, profile, runs, services, sign_in, templates
 from area.web import help as help_pages
 from area.web.details import moving, versions
 from area.web.editor import pick
 from area.web.parts import errors
 from area.web.profile import avatars, security, transfer, two_factor
 from area.web.sign_in import links
+from area.web.templates import examples
 
 
 def make_web(state: State, cache: Cache) -> FastAPI:
@@ -25,6 +26,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     errors.install(app)
     app.include_router(pages())
     for lang in language.NAMES:  # read now rather than while somebody waits
+        examples.templates(lang)
         for folder in state.registry.folders.values():
             language.words(lang, folder)
     app.add_middleware(Compress, media_type="text/html")
@@ -43,6 +45,7 @@ def pages() -> APIRouter:
         pick,
         home,
         find,
+        templates,
         services,
         help_pages,
         details,

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from area import areas
 from area.areas import AreaIn, AreaPatch, Checked, moving
+from area.areas.forms import LinkIn
 from area.areas.plans import Scope, action_errors
 from area.areas.views import AreaOut
 from area.catalog import ComponentView, ServiceView
@@ -27,7 +28,6 @@ from area.web.editor import connected, credentials, drafts, errors, forms, input
 from area.web.editor import origin as origins
 from area.web.editor.forms import SIDES, Form, Side
 from area.web.editor.origin import Origin
-from area.web.editor.recipes import RECIPES
 from area.web.editor.sides import Half
 from area.web.editor.sight import Sight, press_button, read_sight
 from area.web.parts import offers
@@ -85,17 +85,17 @@ async def new(
     page: SignedIn,
     scope: ScopeDep,
     session: SessionDep,
-    recipe: str = "",
+    template: str = "",
     copy: str = "",
     then: str = "",
     further: Annotated[str, Query(alias="or")] = "",
     action: str = "",
     reaction: str = "",
 ) -> Response:
-    """A new AREA, empty or from a recipe, a copy, or one preselected side, or one that follows another (`then`), or has
-    a further action for it (`or`).
+    """A new AREA, empty or from a template, a copy, or one preselected side, or one that follows another (`then`), or
+    has a further action for it (`or`).
     """
-    query = {"recipe": recipe, "copy": copy, "then": then, "or": further, "action": action, "reaction": reaction}
+    query = {"template": template, "copy": copy, "then": then, "or": further, "action": action, "reaction": reaction}
     key = next((f"{name}:{value[:80]}" for name, value in query.items() if value), "new")
     if action and reaction:
         key = f"action:{action[:80]} {reaction[:80]}"
@@ -267,6 +267,7 @@ async def _save(editing: Editing, findings: Findings, wanted: AreaIn) -> AreaOut
     """Create or update. Unchanged parts are left out, so that they may stay even if now switched off."""
     session, scope, user_id, area = editing.session, editing.scope, editing.page.user.id, editing.origin.area
     if area is None:
+        wanted = wanted.model_copy(update={"then": editing.origin.then})
         area = await areas.create(session, scope, user_id, wanted, findings.checked)
         for link in editing.origin.joins:
             await moving.follow_too(session, scope.registry, user_id, link, area.id)
@@ -325,13 +326,23 @@ async def show(editing: Editing, findings: Findings, *, saving: bool = False) ->
         place=place,
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
-        recipes=RECIPES,
         filters=FILTERS,
+        followers=_followers(editing, findings),
         zones=sorted(name for name in zone_names() if name.partition("/")[0] in REGIONS) if not page.partial else [],
         taken=[_label(page, findings, name) for name in sight.taken],
         both=[(_label(page, findings, name), merge.text_of(origin.start, name)) for name in sight.both],
         **vars(looked),
     )
+
+
+def _followers(editing: Editing, findings: Findings) -> list[tuple[LinkIn, ServiceView, ComponentView]]:
+    """The AREAs that a template brings with it, each with its reaction."""
+    offered = {view.key: (service, view) for service in findings.services for view in service.reactions}
+    return [
+        (link, *offered[str(link.reaction.component)])
+        for link in editing.origin.then
+        if link.reaction.component in offered
+    ]
 
 
 def _label(page: Page, findings: Findings, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The editor's form: built from an AREA, a recipe, a draft or a request, and turned into an AREA."""
+"""The editor's form: built from an AREA, a template, a draft or a request, and turned into an AREA."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,7 +13,6 @@ from area.kit.template import paths_in
 from area.kit.text import clean_text
 from area.sdk.sensitive import MASK
 from area.web.editor import rows
-from area.web.editor.recipes import Recipe
 from area.web.editor.rows import Row, Rows
 
 Side = Literal["action", "reaction"]
@@ -141,14 +140,14 @@ def _prefixed(texts: Mapping[str, str], prefix: str) -> dict[str, str]:
     return values
 
 
-def of_recipe(recipe: Recipe, say: Any) -> Form:
-    """A recipe's form."""
+def of_template(area: AreaIn) -> Form:
+    """A template's form."""
     return _made(
-        recipe.action,
-        recipe.reaction,
-        recipe.action_parameters,
-        recipe.reaction_parameters,
-        name=say(recipe.title),
+        str(area.action.component),
+        str(area.reaction.component),
+        area.action.parameters,
+        area.reaction.parameters,
+        name=area.name,
         named=True,
     )
 

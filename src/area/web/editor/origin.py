@@ -1,10 +1,11 @@
-"""What the editor starts from: a saved AREA, or a new one, optionally from a recipe or a copy."""
+"""What the editor starts from: a saved AREA, or a new one, optionally from a template or a copy."""
 
 import orjson
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
+from area.areas.forms import LinkIn
 from area.areas.plans import Scope, to_text
 from area.areas.views import AreaOut, ChainLink, PartOut
 from area.kit.problems import NotFound
@@ -12,9 +13,9 @@ from area.kit.template import paths_in
 from area.sdk.sensitive import MASK
 from area.web.editor import forms
 from area.web.editor.forms import LINK, PASSING, SIDES, Form, Side
-from area.web.editor.recipes import RECIPES
 from area.web.editor.rows import Rows
 from area.web.parts.pages import Page
+from area.web.templates.examples import templates
 
 
 class Origin(BaseModel):
@@ -25,6 +26,7 @@ class Origin(BaseModel):
     area: AreaOut | None = None
     start: Form
     secrets_left_out: bool = False
+    then: list[LinkIn] = []  # of a template: the AREAs that follow
     before: AreaOut | None = None  # of a new link: the AREA that it follows
     beside: AreaOut | None = None  # of a further action: the AREA that it was wanted for
     joins: list[int] = []  # the links that are to follow it, too
@@ -74,9 +76,9 @@ async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Ori
     word, _, rest = key.partition(":")
     if key == "new":
         return Origin(key=key, address="/areas/new", start=Form())
-    if word == "recipe" and rest in RECIPES:
-        start = forms.of_recipe(RECIPES[rest], page.say)
-        return Origin(key=key, address=f"/areas/new?recipe={rest}", start=start)
+    if word == "template" and (template := templates(page.language).get(rest)):
+        start, address = forms.of_template(template.area), f"/areas/new?template={rest}"
+        return Origin(key=key, address=address, start=start, then=template.area.then)
     chosen = scope.registry.action(rest) if word == "action" else scope.registry.reaction(rest)
     if word in SIDES and chosen:
         return Origin(key=key, address=f"/areas/new?{word}={rest}", start=Form.model_validate({word: rest}))

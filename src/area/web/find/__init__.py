@@ -12,6 +12,7 @@ from area.areas.views import AreaOut
 from area.catalog import ServiceView
 from area.doors.deps import ScopeDep, SessionDep
 from area.kit.text import folded
+from area.web import templates
 from area.web.editor import sides
 from area.web.editor.forms import Side
 from area.web.editor.sides import Picker
@@ -65,14 +66,23 @@ async def find(
         return await page.show("_find_offers.html", offered=await look_up(page, session, q) if q else None)
     own: list[AreaOut] = []
     services: list[ServiceView] = []
+    examples: list[templates.Card] = []
     offered = None
     if q:
         own = await areas.find(session, scope, page.user.id, limit=MOST, q=q, addresses=False)
         every = await offers.services(page, session)
         services = [service for service in every if begins(service.name, q)][:MOST]
         offered = await look_up(page, session, q)
+        examples = (await templates.found(page, session, q))[:MOST]
     return await page.show(
-        "_find.html", query=query, q=q, own=own, services=services, offered=offered, pages=_pages(page, q)
+        "_find.html",
+        query=query,
+        q=q,
+        own=own,
+        services=services,
+        offered=offered,
+        examples=examples,
+        pages=_pages(page, q),
     )
 
 
@@ -97,6 +107,7 @@ def _pages(page: Page, q: str) -> list[dict[str, Any]]:
     say = page.say
     every = [
         ("/areas/new", "plus", say("New AREA")),
+        ("/templates", "sparkles", say("Templates")),
         ("/", "home", say("Your AREAs")),
         ("/runs", "history", say("Runs")),
         ("/runs?status=failed", "alert-triangle", say("Failed runs")),

@@ -1,4 +1,4 @@
-"""The user's AREAs as cards, recipes, and the web app manifest."""
+"""The user's AREAs as cards, templates to begin with, and the web app manifest."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.runs import figures
-from area.web import sign_in, steps
-from area.web.editor.recipes import RECIPES
+from area.web import sign_in, steps, templates
 from area.web.find import look_up
 from area.web.parts import offers
 from area.web.parts.assets import asset
 from area.web.parts.pages import Fields, Page, SignedIn, Visit, environment
 from area.web.parts.sentences import sentences
 from area.web.steps import Step
+from area.web.templates import examples
 
 router = APIRouter()
 
@@ -168,14 +168,12 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
     if page.partial:
         return await page.show("_cards.html", **shown)
     mine = await areas.services_in_use(session, scope.registry, user_id) if every is None else _services_of(page, every)
-    services = {service.slug: service for service in await offers.services(page, session)} if not cards else {}
     return await page.show(
         "home.html",
         nav="home",
         **shown,
         mine=offers.named(page, mine),
-        recipes=RECIPES,
-        services=services,
+        templates=await templates.cards(page, session, examples.FIRST) if not cards else [],
     )
 
 

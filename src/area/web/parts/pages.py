@@ -36,7 +36,7 @@ from area.web.parts.assets import asset
 # each page's folder holds its templates, whose names are unique
 TEMPLATES = [folder for folder in sorted(Path(__file__).parents[1].iterdir()) if any(folder.glob("*.html"))]
 SAFE = frozenset({"GET", "HEAD"})
-TOP = ("home", "runs", "services", "inbox", "admin", "profile")  # what the navigation may mark as current
+TOP = ("home", "templates", "runs", "services", "inbox", "admin", "profile")  # what the navigation may mark as current
 
 
 class SignInNeeded(Exception):
