@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from area.kit.http import Response
 from area.web.parts import show
-from tests.web.acting import fire, forgiven, hook, over
+from tests.web.acting import axe, fire, forgiven, hook, over
 from tests.web.conftest import PASSWORD, arrive
 
 
@@ -68,15 +68,42 @@ async def test_areas_are_imported_from_a_file(person):
     ):
         file = {"name": "areas.yaml", "mimeType": "application/yaml", "buffer": content}
         await page.get_by_label("File").set_input_files(file)
-        await page.get_by_role("button", name="Import").click()
+        await page.get_by_role("button", name="Preview").click()
         await expect(page.get_by_role("alert")).to_contain_text(message)
     content = yaml.safe_dump(orjson.loads(orjson.dumps(bundle))).encode()  # without aliases
     file = {"name": "areas.yaml", "mimeType": "application/yaml", "buffer": content}
     await page.get_by_label("File").set_input_files(file)
+    await page.get_by_role("button", name="Preview").click()
+    preview = page.locator("#import-preview")
+    await expect(preview).to_contain_text("New: New")
+    await expect(preview).to_contain_text("Already the same: Kept")
+    assert [area["name"] for area in (await person.api("GET", "/api/areas"))["items"]] == ["Kept"]
+    await axe(person, "the preview of an import")
     await page.get_by_role("button", name="Import").click()
     await expect(page.get_by_text("Imported: 1 new, 0 changed, 1 already the same.")).to_be_visible()
     assert {area["name"] for area in (await person.api("GET", "/api/areas"))["items"]} == {"Kept", "New"}
     forgiven(person, 422)
+
+
+async def test_a_pasted_import_says_what_to_connect(person):
+    page = person.page
+    await person.go("/profile/data")
+    pasted = """
+areas:
+  - name: Shout
+    action: {component: webhook.received}
+    reaction: {component: inbox.post, parameters: {title: x}}
+    then:
+      - name: To the channel
+        reaction: {component: telegram.send_message, parameters: {chat: '1', text: '{{result.notice_id}}'}}
+"""
+    await page.get_by_label("Or paste YAML or JSON").fill(pasted)
+    await page.get_by_role("button", name="Preview").click()
+    preview = page.locator("#import-preview")
+    await expect(preview).to_contain_text("New: Shout, To the channel")
+    await expect(preview.get_by_role("link", name="Telegram")).to_be_visible()
+    await page.get_by_role("button", name="Import").click()
+    await expect(page.get_by_text("Imported: 2 new, 0 changed, 0 already the same.")).to_be_visible()
 
 
 async def test_home_counts_and_shows_the_first_sixty(person):

@@ -20,6 +20,7 @@ from area.kit import language
 from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
 from area.kit.sentences import REGIONS, gettext, zone_name
+from area.sdk import Service
 from area.web.parts.pages import Fields, Page, SignedIn, device_zone
 from area.web.parts.proof import proof_of
 from area.web.profile import avatars
@@ -264,13 +265,26 @@ async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Add
     return response
 
 
-async def show_data(page: Page, error: Problem | None = None, import_problems: Sequence[str] = ()) -> Response:
-    """Data export and import, and account deletion."""
+async def show_data(
+    page: Page,
+    error: Problem | None = None,
+    *,
+    import_problems: Sequence[str] = (),
+    import_text: str = "",
+    import_report: Mapping[str, Sequence[str]] | None = None,
+    import_needs: Sequence[Service] = (),
+) -> Response:
+    """Data export and import, and account deletion. `import_report` is what importing `import_text` would do, and
+    `import_needs` are the services to connect for it.
+    """
     errors = field_errors(page, error, "")
     return await page.show(
         "profile_data.html",
         422 if import_problems else status_of(error),
         import_problems=import_problems,
+        import_text=import_text,
+        import_report=import_report,
+        import_needs=import_needs,
         nav="profile",
         tab="data",
         errors=errors,
