@@ -147,8 +147,9 @@ def is_simple(offers: Sequence[Offer]) -> bool:
     return not any(offer.event_id or offer.record or offer.skipped for offer in offers)
 
 
-async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
-    """Accept offers, in the caller's transaction. Returns what became of each, in their order.
+async def accept(conn: Conn, offers: Sequence[Offer], *, locked: bool = False) -> list[Accepted]:
+    """Accept offers, in the caller's transaction. Returns what became of each, in their order. `locked`: the caller has
+    locked their AREAs.
 
     1. Record the offers that must not run as skipped (`_skip`).
     2. Lock the AREAs that are on, and drop the events they know already (`_drop_known`).
@@ -163,7 +164,7 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
         await _skip(conn, skipped, outcome)
     waiting = [(place, offer) for place, offer in enumerate(offers) if not offer.skipped]
     if any(offer.event_id for _, offer in waiting):
-        waiting = await _drop_known(conn, waiting, outcome, SWITCHED_ON)
+        waiting = await _drop_known(conn, waiting, outcome, None if locked else SWITCHED_ON)
     plain = [(place, offer) for place, offer in waiting if not offer.record]
     if plain:
         rows = await conn.fetch(
@@ -225,10 +226,11 @@ async def _remember(
 
 
 async def _drop_known(
-    conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted], lock: str
+    conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted], lock: str | None
 ) -> list[tuple[int, Offer]]:
-    """Lock the AREAs, and drop events they know already or that are offered twice at once."""
-    await conn.fetch(lock, sorted({offer.area_id for _, offer in offers}))
+    """Lock the AREAs, if a `lock` is given, and drop events they know already or that are offered twice at once."""
+    if lock is not None:
+        await conn.fetch(lock, sorted({offer.area_id for _, offer in offers}))
     named = [(offer.area_id, state_key(offer.event_id)) for _, offer in offers if offer.event_id]
     rows = await conn.fetch(KNOWN, [area for area, _ in named], [key for _, key in named])
     known: dict[tuple[int, str], str | None] = {(row[0], row[1]): row[2] for row in rows}

@@ -322,7 +322,7 @@ def _of_full_run(runs: Sequence[Run]) -> list[Run]:
 
 
 async def _accept(conn: Conn, offers: Sequence[Offer], places: Sequence[tuple[int, int, int | None]]) -> int:
-    accepted = await accept(conn, offers) if offers else []
+    accepted = await accept(conn, offers, locked=True) if offers else []
     rows = [
         (result.execution_id, *place)
         for result, place in zip(accepted, places, strict=True)
