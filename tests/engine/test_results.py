@@ -1,6 +1,8 @@
 """Webhooks that respond with the result of their run: which response, when, and what waiting costs."""
 
 import asyncio
+import gc
+import time
 
 import orjson
 import pytest
@@ -10,12 +12,12 @@ from area import areas
 from area.areas import AreaIn, Part
 from area.areas.forms import LinkIn
 from area.connectors import webhook
-from area.engine import control
+from area.engine import control, metrics
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.engine.platform import UserPlatform
 from area.hooks import Hooks, results
-from area.sdk import Permanent, Reply
+from area.sdk import Permanent, Reply, Request
 from tests.engine.senders import send
 
 from .conftest import make_area, offer, rows, settled, until, worker
@@ -185,6 +187,22 @@ async def test_who_waits_holds_no_connection_and_others_are_answered(state, user
     async with worker(state):
         answers = await asyncio.gather(*waiting)
     assert sorted(answer for _, answer, _ in answers) == [*range(30)]
+
+
+async def test_a_wait_holds_no_body_and_is_no_slow_webhook(state, user, hooks):
+    slow = metrics.hook_seconds.labels("202")
+    area, before = await answering(state, user, {"body": "{}"}), slow._sum.get()
+    begun = time.perf_counter()
+    task = asyncio.create_task(send(hooks, area.webhook_url, b'{"n": 1}'))
+    await until(lambda: hooks._areas.results._waiting)
+    waits = time.perf_counter()
+    gc.collect()
+    assert not [held for held in gc.get_objects() if isinstance(held, Request)]
+    await asyncio.sleep(0.1)
+    waited = time.perf_counter() - waits
+    await hooks.close()
+    assert (await task)[0] == 202
+    assert slow._sum.get() - before <= time.perf_counter() - begun - waited
 
 
 async def test_more_than_some_do_not_wait(state, user, hooks, monkeypatch):

@@ -12,7 +12,10 @@ attempts = Counter("area_attempts", "Attempts of reactions, by outcome", ["outco
 execution_seconds = Histogram("area_execution_seconds", "Duration of an attempt", buckets=SECONDS)
 running = Gauge("area_running", "Executions running now", multiprocess_mode="livesum")
 hook_seconds = Histogram(
-    "area_hook_seconds", "Time from a webhook's arrival to its response", ["status"], buckets=SECONDS
+    "area_hook_seconds",
+    "Time from a webhook's arrival to its response, without the wait for the result of its run",
+    ["status"],
+    buckets=SECONDS,
 )
 hook_refusals = Counter(
     "area_hook_refusals", "Webhooks rejected by repeating the rejection that was just sent to the same address"

@@ -67,7 +67,7 @@ class Hooks:
                 sentence = Sentence("Not accepted: AREA had an internal error. See the server's log.")
                 result = problem(500, sentence)
         status, answer, headers = written(scope, result)
-        _seconds(status).observe(time.perf_counter() - begun)
+        _seconds(status).observe(time.perf_counter() - begun - scope.get("area.waited", 0.0))
         if status == 204:  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
             answer = b""
         head = [*headers] if status == 204 else [(b"content-length", str(len(answer)).encode()), *headers]

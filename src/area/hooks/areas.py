@@ -1,6 +1,7 @@
 """Webhooks of single AREAs."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,7 +108,14 @@ class Areas:
             if reply is not None:
                 return replied(reply)
             answer = await self._accept(area, area.plan.action.verify, request, clear, off=off)
-        return await self.results.answer(answer, receive) if isinstance(answer, Run) else answer
+        if not isinstance(answer, Run):
+            return answer
+        del request, clear  # whose bodies the share doesn't count any more
+        begun = time.perf_counter()
+        try:
+            return await self.results.answer(answer, receive)
+        finally:
+            scope["area.waited"] = time.perf_counter() - begun
 
     async def _accept(
         self, area: Runnable, verify: Verify, request: Request, clear: Request, *, off: bool
