@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import PASSWORD, Person, arrive, installation, listen
+from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, arrive, installation, listen
 
 
 async def test_an_empty_installation_begins_with_the_first_account(browser, dsn, tmp_path):
@@ -100,6 +100,31 @@ async def test_cards_are_searched_switched_and_deleted(person):
     await page.locator("#confirm").get_by_role("button", name="Delete").click()
     await expect(page.get_by_text("2 deleted.")).to_be_visible()
     await expect(page.locator(".area-card")).to_have_count(1)
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_areas_are_listed_as_rows_and_the_browser_remembers_it(person, viewport):
+    page = person.page
+    for number in range(3):
+        await person.make("webhook.received", "inbox.post", f"Row {number}", reaction_parameters={"title": "hi"})
+    await page.set_viewport_size(viewport)
+    await person.go("/?order=name")
+    views = page.get_by_role("navigation", name="View")
+    await expect(views.get_by_role("link", name="Cards")).to_have_attribute("aria-current", "true")
+    height = (await page.locator(".area-card").first.bounding_box())["height"]
+    await views.get_by_role("link", name="List").click()
+    await expect(page).to_have_url(re.compile(r"order=name&view=list"))
+    await expect(views.get_by_role("link", name="List")).to_have_attribute("aria-current", "true")
+    assert (await page.locator(".area-card").first.bounding_box())["height"] < height / 2
+    await person.go("/")
+    await expect(page.locator(".as-list .area-card")).to_have_count(3)
+    await page.get_by_role("searchbox").fill("row 1")
+    await expect(page.locator(".as-list .area-card")).to_have_count(1)
+    await page.get_by_role("switch", name="Row 1 is on").click()
+    await expect(page.get_by_role("switch", name="Row 1 is on")).to_have_attribute("aria-checked", "false")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await views.get_by_role("link", name="Cards").click()
+    await expect(page.locator(".as-list")).to_have_count(0)
 
 
 async def test_a_run_shows_on_its_card_without_a_reload(person):

@@ -3,10 +3,10 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from cachetools import LRUCache
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Cookie, Request
 from markupsafe import Markup
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
@@ -15,7 +15,7 @@ from area import accounts, areas
 from area.areas import chains, links
 from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
-from area.doors.deps import Id, ScopeDep, SessionDep
+from area.doors.deps import Id, ScopeDep, SessionDep, keep
 from area.runs import figures
 from area.web import sign_in, steps, templates
 from area.web.find import look_up
@@ -34,6 +34,9 @@ MOST_DRAWN = 5000  # kept, of all users: some 7 MB
 HOURS = 24
 IDLE = ((0, 0),) * HOURS
 TROUBLE = ("switched_off", "failing", "waiting_for_connection", "retrying", "unavailable")
+View = Literal["cards", "list"]
+VIEW = "area_view"  # cookie: how this browser shows the AREAs
+YEAR = 365 * 24 * 3600  # seconds
 ATTENTION = ("switched_off", "failing", "waiting_for_connection", "unavailable")  # what doesn't mend itself
 MOST_ATTENTION = 5
 SHOWN = attrgetter("version", "updated_at", "name", "is_active", "state", "waits_for", "last_triggered_at")
@@ -73,6 +76,7 @@ class Filter(BaseModel):
     state: str = ""
     order: str = "newest"
     all: str = ""
+    view: View = "cards"
 
     @property
     def any(self) -> bool:
@@ -90,14 +94,21 @@ async def home(
     state: str = "",
     order: str = "newest",
     all: str = "",  # noqa: A002 - the address says so
+    view: str = "",
+    remembered: Annotated[str, Cookie(alias=VIEW)] = "",
 ) -> Response:
-    """Home, or the set-up page if there are no accounts yet."""
+    """Home, or the set-up page if there are no accounts yet. `view` is remembered by the browser."""
     if page.identity is None:
         if not await accounts.anybody(session):
             return await sign_in.first_run(page)
         return page.to("/sign-in")
-    filter_ = Filter(q=q.strip()[:255].replace("\0", ""), service=service[:100], state=state, order=order, all=all[:1])
-    return await _show(page, session, scope, filter_)
+    as_: View = "list" if (view or remembered) == "list" else "cards"
+    q = q.strip()[:255].replace("\0", "")
+    filter_ = Filter(q=q, service=service[:100], state=state, order=order, all=all[:1], view=as_)
+    response = await _show(page, session, scope, filter_)
+    if view:
+        keep(response, page.request, page.state, VIEW, as_, YEAR)
+    return response
 
 
 @router.post("/areas/{area_id}/switch")
