@@ -192,13 +192,15 @@ def host_checked(text: str, budget: Budget) -> str:
 
 # https://core.telegram.org/bots/api#markdownv2-style, and the beginnings of HTML and references in
 # https://spec.commonmark.org/0.31.2/#backslash-escapes; both allow escaping any of them
-_MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\_*[]()~`>#+-=|{}.!<&"})
+_MARKDOWN = "\\_*[]()~`>#+-=|{}.!<&"  # the backslash first, as it is added to the others
 
 
 def escape_markdown(text: str, budget: Budget) -> str:
     """`text` with a backslash before each special character."""
     budget.spend(2 + len(text) // 2)
-    return text.translate(_MARKDOWN)
+    for character in _MARKDOWN:  # `str.translate` takes five to fifteen times as long
+        text = text.replace(character, f"\\{character}")
+    return text
 
 
 _LIST: frozenset[Shape] = frozenset({"any", "list"})

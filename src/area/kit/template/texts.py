@@ -183,7 +183,7 @@ def base64_filter(mode: Argument = "encode") -> Filter:
 
 
 def _decoded(text: str) -> str:
-    plain = "".join(text.split()).translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
+    plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
     except (binascii.Error, ValueError) as error:
