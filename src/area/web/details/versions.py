@@ -12,6 +12,8 @@ from area.areas import versions
 from area.areas.versions import Change, Side, Version
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.kit.problems import Conflict, Invalid
+from area.sdk import Action, Reaction
+from area.sdk.fields import form_fields
 from area.web.details import labels, pieces
 from area.web.editor.inputs import readable
 from area.web.parts.pages import Page, SignedIn
@@ -66,18 +68,34 @@ def _shown(page: Page, version: Version) -> Shown:
     registry = page.state.registry
     components = {"action": registry.action(version.action), "reaction": registry.reaction(version.reaction)}
     named = {side: labels(page, component) for side, component in components.items()}
+    choices = {side: _choices(page, component) for side, component in components.items()}
     named["action"]["only_if"], named["reaction"]["delay"] = page.say("Only if"), page.say("Delay")
     return Shown(
         version=version.version,
         created_at=version.created_at,
-        differences=[_difference(page, change, named[change.side]) for change in version.changes],
+        differences=[
+            _difference(page, change, named[change.side], choices[change.side].get(change.name, {}))
+            for change in version.changes
+        ],
     )
 
 
-def _difference(page: Page, change: Change, named: Mapping[str, str]) -> Difference:
+def _choices(page: Page, component: Action | Reaction | None) -> dict[str, dict[str, str]]:
+    """The names of choices, by parameter."""
+    if component is None:
+        return {}
+    say = page.words(component.service.slug)
+    return {
+        declared.name: {choice: say(declared.labels.get(choice, choice)) for choice in declared.choices or ()}
+        for declared in form_fields(component.params)
+    }
+
+
+def _difference(page: Page, change: Change, named: Mapping[str, str], choices: Mapping[str, str]) -> Difference:
     before, after = change.before, change.after
     if change.parameter:
         label = named.get(change.name, "") or readable(change.name)
+        before, after = (choices.get(text or "", text) for text in (before, after))
     elif change.name == "connection":
         label = page.say("Account")
         before, after = before or page.say("Default account"), after or page.say("Default account")
