@@ -15,6 +15,7 @@ PAGES = """
     POST /admin/users/{user_id}                        change_account delete_account remove_account_second_factor
     POST /areas/bulk                                   switch_or_delete_several_areas
     POST /areas/editor                                 create_area change_area test_unsaved_area
+    POST /areas/editor/try                             test_unsaved_area test_area
     POST /areas/options/{component}/{parameter}        list_options_for_parameter
     POST /areas/{area_id}/chain                        switch_area_on switch_area_off
     POST /areas/{area_id}/delete                       delete_area

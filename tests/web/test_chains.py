@@ -322,3 +322,40 @@ async def test_a_chain_has_several_actions(person):
     await page.locator("summary[aria-label='More']").click()
     await page.get_by_role("link", name="Or when…").click()
     await expect(page.get_by_role("textbox", name="Values")).to_have_value('{\n  "notice_id": ""\n}')
+
+
+async def test_the_whole_chain_is_tested_from_the_editor(person):
+    page = person.page
+    post = {"component": "inbox.post", "parameters": {"title": "{{steps.look_it_up.value.client.host}}"}}
+    look = {"component": "http.get_json", "parameters": {"url": person.server.url + "/about.json"}}
+    whole = {
+        "name": "New order",
+        "action": {"component": "webhook.received", "parameters": {}},
+        "reaction": {"component": "inbox.post", "parameters": {"title": "Order {{body.id}}"}},
+        "then": [{"name": "Look it up", "reaction": look, "then": [{"name": "Tell the team", "reaction": post}]}],
+    }
+    area = await person.api("POST", "/api/areas", whole)
+    await person.go(f"/areas/{area['chain']['then'][0]['then'][0]['id']}/edit")
+    title = page.get_by_role("textbox", name="Title", exact=True)
+    await title.fill("It said {{steps.look_it_up.value.client.host}}")
+    await page.get_by_role("button", name="Test").focus()
+    await page.keyboard.press("Enter")
+    dry = page.get_by_role("list", name="What each link would send")
+    await expect(dry.get_by_role("listitem")).to_have_count(3)
+    await expect(dry).to_contain_text("It said 127.0.0.1")  # really asked
+    await axe(person, "a test of a whole chain")
+    await page.set_viewport_size(NARROW)
+    wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    assert (await person.api("GET", "/api/executions"))["items"] == []
+    areas = (await person.api("GET", "/api/areas"))["items"]
+    assert {each["version"] for each in areas} == {1}  # what was tried is not saved
+    await title.fill("{{steps.look_it_up.value.client.host}} again")
+    await page.get_by_role("button", name="Test").click()
+    await expect(dry).to_contain_text("127.0.0.1 again")
+
+    await person.go(f"/areas/{area['chain']['then'][0]['id']}")
+    await page.get_by_role("button", name="Test", exact=True).click()
+    await expect(page.locator("#tried")).to_contain_text("Nothing was changed.")
+    await expect(dry).to_contain_text("127.0.0.1")
+    await axe(person, "a test of a look-up and what follows it")

@@ -27,6 +27,7 @@ from area.web import steps
 from area.web.details.curl import curl
 from area.web.editor.forms import LINK
 from area.web.editor.inputs import readable
+from area.web.editor.trying import tried
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.sentences import sentences
 from area.web.parts.show import pretty
@@ -126,6 +127,7 @@ async def try_out(
     page: SignedIn, area_id: Id, form: Fields, state: StateDep, cache: CacheDep, session: SessionDep
 ) -> Response:
     """Dry run: show what would be sent without sending it, and what a look-up finds."""
+    area = await areas.get(session, control.scope(state), page.user.id, area_id)  # before the session is given back
     try:
         data = event(page, form["data"]) if form.get("data", "").strip() else None
         preview = await control.preview(session, state, page.user.id, area_id, data, cache=cache)
@@ -136,10 +138,10 @@ async def try_out(
         )
     reaction = state.registry.reaction(preview.reaction)
     named = labels(page, reaction)
-    area = await areas.get(session, control.scope(state), page.user.id, area_id)
     kind = known(state.registry, area).kind
     return await page.show(
         "_details_try.html", area_id=area_id, preview=preview, problems=[], form=form, labels=named, kind=kind,
+        followed=tried(page, preview, area.name)[1:],
         title=page.words(reaction.service.slug)(reaction.title) if reaction else preview.reaction,
     )  # fmt: skip
 

@@ -2,9 +2,12 @@
 
 A request is parsed (`read`), the button applied (`press`), the form checked (`check`), saved or stored as a draft
 (`act`), and rendered (`show`).
+
+One module, since each request goes through these steps in this order.
 """
 
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -18,18 +21,21 @@ from area.areas.forms import LinkIn
 from area.areas.plans import Scope, action_errors
 from area.areas.views import AreaOut
 from area.catalog import ComponentView, ServiceView
-from area.doors.deps import Id, ScopeDep, SessionDep
+from area.doors.deps import CacheDep, Id, ScopeDep, SessionDep
 from area.engine import control
+from area.engine.cache import Cache
+from area.engine.dry_run import Preview
 from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
 from area.kit.sentences import REGIONS
 from area.kit.template.filters import FILTERS
 from area.web.editor import connected, credentials, drafts, errors, forms, inputs, link, merge, preview, rows, sides
 from area.web.editor import origin as origins
-from area.web.editor.forms import SIDES, Form, Side
+from area.web.editor.forms import LINK, SIDES, Form, Side
 from area.web.editor.origin import Origin
 from area.web.editor.sides import Half
 from area.web.editor.sight import Sight, press_button, read_sight
+from area.web.editor.trying import TriedStep, tried
 from area.web.parts import offers
 from area.web.parts.pages import Fields, Page, SignedIn
 
@@ -126,6 +132,36 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
     return saved or await show(editing, findings, saving=saving)
 
 
+@router.post("/areas/editor/try")
+async def try_chain(page: SignedIn, posted: Fields, scope: ScopeDep, cache: CacheDep, session: SessionDep) -> Response:
+    """Dry run of the whole chain, with the AREA as it is typed. Look-ups are really asked."""
+    editing = await read(page, session, scope, {**posted, "do": "try"})
+    findings = await check(editing)
+    steps: list[TriedStep] = []
+    shown, problem = None, ""
+    if findings.checked and findings.wanted and not findings.errors:
+        try:
+            first, shown = await _try(editing, findings, findings.wanted, cache)
+            steps = tried(page, shown, first, findings.wanted.name)
+        except Invalid as error:
+            problem = " ".join(page.say(detail["message"]) for detail in error.errors) or page.tell(error)
+        except Problem as error:
+            problem = page.tell(error)
+        await session.close()
+    return await page.show("_tried_chain.html", steps=steps, preview=shown, problem=problem)
+
+
+async def _try(editing: Editing, findings: Findings, wanted: AreaIn, cache: Cache) -> tuple[str, Preview]:
+    """Save, try the chain from its first AREA on, and let go of what was saved. Returns that AREA's name, too."""
+    session, page, form, origin = editing.session, editing.page, editing.form, editing.origin
+    area = await _save(editing, findings, wanted)
+    head, name = (area.chain.id, area.chain.name) if area.chain else (area.id, area.name)
+    action, data = page.state.registry.action(form.action), None
+    if origin.area and action and form.action not in (LINK, origin.start.action):
+        data, _ = await control.event_of(session, page.state, page.user.id, action)  # the last event was another's
+    return name, await control.preview(session, page.state, page.user.id, head, data, cache=cache)
+
+
 # Read
 
 
@@ -167,6 +203,7 @@ async def press(editing: Editing, verb: str, rest: str) -> None:
     page, session, scope, sight = editing.page, editing.session, editing.scope, editing.sight
     sight.tried = sight.tried or verb in (*SAVE, "try")
     sight.trying = sight.trying or verb == "try"
+    sight.asks = token_hex(4) if verb == "try" else ""
     if verb == "run" and editing.origin.area:
         sight.run = await control.run(session, page.state, page.user.id, editing.origin.area.id)
     elif verb == "move":

@@ -21,6 +21,7 @@ class Sight(BaseModel):
     touched: set[str] = set()
     tried: bool = False  # to save or to try
     trying: bool = False
+    asks: str = ""  # a test that was just begun
     focus: str = ""
     run: int | None = None
     problem: str = ""
