@@ -66,6 +66,26 @@ async def test_the_last_administrator_stays(root):
     forgiven(root, 409)
 
 
+async def test_an_account_is_deleted_once_its_name_is_typed(root, browser):
+    other = await arrive(root.server, browser)
+    await other.make("webhook.received", "inbox.post", "Theirs", reaction_parameters={"title": "hi"})
+    me, page = await other.api("GET", "/api/me"), root.page
+    await root.go(f"/admin/users/{me['id']}")
+    await expect(page.get_by_role("region", name="Delete the account")).to_contain_text("their AREAs (1)")
+    await page.get_by_label("Type the username").fill("somebody")
+    await page.get_by_role("button", name="Delete the account").click()
+    await confirm(page, "Delete the account")
+    await expect(page.get_by_text("Type the username exactly as shown.")).to_be_visible()
+    await page.get_by_label("Type the username").fill(other.name)
+    await page.get_by_role("button", name="Delete the account").click()
+    await confirm(page, "Delete the account")
+    await expect(page.get_by_text(f"{other.name} was deleted.")).to_be_visible()
+    await root.api("PATCH", f"/api/admin/users/{me['id']}", {"is_active": True}, status=404)
+    await other.context.close()
+    forgiven(root, 422)
+    forgiven(root, 404)
+
+
 async def test_a_service_that_is_switched_off_is_offered_to_nobody(root, person):
     await person.make("calendar.event_starts", "inbox.post", "Meetings", action_parameters={
         "url": "https://calendar.example.org/a.ics"

@@ -92,6 +92,8 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
         user = await two_factor.reset(session, page.user.id, user_id, address)
         done = page.say("Second factor of %(name)s removed.", name=user.username)
         return page.to(f"/admin/users/{user_id}", said=done)
+    if verb == "delete":
+        return await _delete(page, user_id, form.get("username", ""), session, address)
     if not change and password is None:
         raise Invalid("There is nothing to change.")
     try:
@@ -115,6 +117,17 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
         "password": page.say("%(name)s has a new password and is signed out everywhere.", name=name),
     }
     return page.to(f"/admin/users/{user_id}", said=message[verb])
+
+
+async def _delete(page: Page, user_id: int, typed: str, session: AsyncSession, address: str | None) -> Response:
+    """Delete an account whose username was typed, with everything in it."""
+    try:
+        if typed.strip() != (await accounts.user(session, user_id)).username:
+            raise Invalid.field("username", "Type the username exactly as shown.")
+        user = await accounts.delete_user(session, page.user.id, user_id, address)
+    except (Conflict, Invalid) as error:  # before anything was changed
+        return await _user(page, session, user_id, error)
+    return page.to("/admin/users", said=page.say("%(name)s was deleted.", name=user.username))
 
 
 @router.post("/invitations")
