@@ -488,3 +488,52 @@ async def test_a_time_is_inserted_as_people_read_it(person):
     await box(page, "Body").focus()
     await chip.click()
     await expect(box(page, "Body")).to_have_value("{{start}}")  # for a program
+
+
+async def test_saving_by_keyboard(person):
+    page = person.page
+    await person.go("/areas/new?recipe=feed")
+    await page.locator("[name='r.title']").fill("By keyboard")
+    await page.keyboard.press("Control+s")
+    await expect(page).to_have_url(SAVED)
+    assert (await only_area(person))["reaction"]["parameters"]["title"] == "By keyboard"
+    await page.keyboard.press("Control+s")  # elsewhere it is the browser's
+
+
+async def test_what_is_optional_is_folded_until_it_is_filled_in(person):
+    page = person.page
+    await person.go("/areas/new?action=rss.new_item&reaction=http.request")
+    await expect(box(page, "URL").last).to_be_visible()
+    await expect(box(page, "Body")).to_be_visible()
+    headers = page.locator("[name='r.headers']")
+    await expect(headers).to_be_hidden()
+    await page.locator("#part-reaction summary", has_text="More options").focus()
+    await page.keyboard.press("Enter")
+    await headers.fill('{"X-One": "1"}')
+    await settled(page)
+    await page.reload()
+    await expect(headers).to_be_visible()
+    await expect(headers).to_have_value('{"X-One": "1"}')
+
+
+async def test_a_secret_can_be_looked_at_while_it_is_typed(person):
+    page = person.page
+    await person.go("/areas/new?action=webhook.received&reaction=inbox.post")
+    secret = page.locator("[name='a.secret']")
+    if not await secret.is_visible():
+        await page.locator("#part-action summary", has_text="More options").click()
+    await secret.fill("s3cret")
+    await expect(secret).to_have_attribute("type", "password")
+    await page.get_by_role("button", name="Show Secret").click()
+    await expect(secret).to_have_attribute("type", "text")
+    await expect(secret).to_have_value("s3cret")
+    await page.get_by_role("button", name="Show Secret").click()
+    await expect(secret).to_have_attribute("type", "password")
+    await page.get_by_role("button", name="Show Secret").click()
+    await page.route("**/areas/editor", lambda route: route.abort())
+    await box(page, "Title").fill("away")
+    await expect(page.locator("#draft-state")).to_contain_text("be reached")
+    assert "s3cret" not in await page.evaluate("JSON.stringify(sessionStorage)")
+    person.complaints.clear()  # of the request that was not let through
+    await page.unroute("**/areas/editor")
+    await settled(page)

@@ -14,6 +14,7 @@ Kind = Literal[
 ]
 LONG = frozenset({"body", "text", "html", "content", "message", "description", "summary", "payload"})
 PROSE = frozenset({*LONG, "title", "subject", "caption", "note"}) - {"payload"}
+MAIN = frozenset({*LONG, *PROSE})
 SHORT = {"url": "URL", "html": "HTML", "id": "ID", "cc": "Cc", "bcc": "Bcc", "qos": "QoS", "json": "JSON"}
 
 
@@ -33,6 +34,7 @@ class FieldView(BaseModel):
     hint: str
     placeholder: str
     required: bool
+    main: bool  # whether it is what the reaction is about, so that it is not folded
     choices: dict[str, str]  # each as it is and as it is read
     default: str
     kept: bool  # there is a secret already
@@ -94,6 +96,7 @@ def _field_view(
         hint=variable.description or "",
         placeholder=default or variable.placeholder or "",
         required=not variable.nullable,
+        main=side == "reaction" and variable.name in MAIN,
         choices={
             choice: say((variable.labels or {}).get(choice, choice))
             for choice in variable.choices or variable.many or ()

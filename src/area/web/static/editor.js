@@ -68,12 +68,34 @@
     if (button) send(button.dataset.do);
     const chip = event.target.closest("#editor [data-insert]");
     if (chip) insert(chip.dataset);
+    const eye = event.target.closest("#editor [data-reveal]");
+    if (eye) reveal(eye);
     const link = event.target.closest("#errors a");
     if (link) {
       event.preventDefault();
       show(document.getElementById(link.hash.slice(1)));
     }
   });
+
+  /* A secret is shown while its button is pressed in; keep() never stores it. */
+
+  const seen = new Set(); // ids of secrets that are shown
+
+  function reveal(eye) {
+    const id = eye.dataset.reveal;
+    if (!seen.delete(id)) seen.add(id);
+    look(eye);
+  }
+
+  function look(eye) {
+    const secret = document.getElementById(eye.dataset.reveal);
+    const shown = seen.has(secret.id);
+    secret.type = shown ? "text" : "password";
+    secret.dataset.secret = "";
+    eye.setAttribute("aria-pressed", String(shown));
+  }
+
+  document.addEventListener("htmx:after:swap", () => document.querySelectorAll("#editor [data-reveal]").forEach(look));
 
   /* Saving: once, and not while an answer is awaited. */
 
@@ -185,6 +207,14 @@
     field.dispatchEvent(new InputEvent("input", { bubbles: true }));
   }
 
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    const asks = document.querySelector("dialog[open]");
+    if (!form() || event.repeat) return;
+    event.preventDefault();
+    if (!asks) form().requestSubmit();
+  });
+
   /* Keys: down from the search into what was found, and Enter takes the first; Enter in a field saves nothing. */
 
   document.addEventListener("keydown", (event) => {
@@ -240,7 +270,7 @@
   }
 
   function keep() {
-    const secret = new Set([...form().querySelectorAll("[type=password]")].map((one) => one.name));
+    const secret = new Set([...form().querySelectorAll("[type=password], [data-secret]")].map((one) => one.name));
     const typed = [...new FormData(form())].filter(([name]) => !secret.has(name) && name !== "do");
     sessionStorage.setItem(place(), JSON.stringify(typed));
   }
