@@ -18,6 +18,7 @@ PAGES = """
     POST /areas/editor/try                             test_unsaved_area test_area
     POST /areas/options/{component}/{parameter}        list_options_for_parameter
     POST /areas/{area_id}/chain                        switch_area_on switch_area_off
+    POST /areas/{area_id}/check                        check_area_now
     POST /areas/{area_id}/delete                       delete_area
     POST /areas/{area_id}/move                         change_area delete_area
     POST /areas/{area_id}/power                        switch_area_on switch_area_off
@@ -63,6 +64,7 @@ PAGES = """
     POST /runs/{run_id}/cancel                         cancel_execution
     POST /runs/{run_id}/edited                         replay_execution
     POST /runs/{run_id}/replay                         replay_execution
+    POST /runs/{run_id}/try                            try_execution_now
     POST /services/{slug}                              connect
     POST /services/{slug}/consent                      start_oauth2
     POST /services/{slug}/disconnect                   disconnect

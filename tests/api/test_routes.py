@@ -169,12 +169,14 @@ TABLE = [
     Row("POST", "/api/areas/{area}/renew-address", own(changing())),
     Row("POST", "/api/areas/{area}/test", own(running()), {}),
     Row("POST", "/api/areas/{area}/run", own(running(202)), {}),
+    Row("POST", "/api/areas/{area}/check", own(running(409))),  # it isn't polled
     Row("GET", "/api/executions", signed()),
     Row("GET", "/api/executions/stream", signed()),
     Row("POST", "/api/executions/replay", own(running()), {"ids": "{done}"}),
     Row("POST", "/api/executions/cancel", own(running()), {"ids": "{done}"}),
     Row("GET", "/api/executions/{done}", own(signed())),
     Row("POST", "/api/executions/{done}/replay", own(running(202)), {}),
+    Row("POST", "/api/executions/{waiting}/try", own(running(409))),  # it waits for nothing but a worker
     Row("POST", "/api/executions/{waiting}/cancel", own(running(), script=409, user=409)),
     Row("GET", "/api/notices", signed()),
     Row("POST", "/api/notices/read", changing(), {}),
@@ -213,6 +215,8 @@ TEMPLATES = {
     "/api/connections/locker/test": "/api/connections/{service}/test",
     "/api/executions/{done}": "/api/executions/{execution_id}",
     "/api/executions/{done}/replay": "/api/executions/{execution_id}/replay",
+    "/api/areas/{area}/check": "/api/areas/{area_id}/check",
+    "/api/executions/{waiting}/try": "/api/executions/{execution_id}/try",
     "/api/executions/{waiting}/cancel": "/api/executions/{execution_id}/cancel",
     "/api/areas/{area}/versions/1/restore": "/api/areas/{area_id}/versions/{version}/restore",
     "/api/admin/users/{someone}": "/api/admin/users/{user_id}",

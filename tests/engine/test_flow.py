@@ -16,6 +16,7 @@ from area.engine.intake import Offer, accept
 from area.engine.lanes import Intake
 from area.engine.sources import listeners
 from area.kit.budget import MAX_EVENT
+from area.kit.problems import Conflict, NotFound
 from area.sdk import Partial, Permanent, Retry
 from tests.engine.conftest import baselined
 
@@ -348,6 +349,30 @@ async def test_cancel_waiting_and_running(state, user, world):
         await asyncio.sleep(0.3)
     assert await statuses(state) == ["cancelled", "cancelled"]
     assert await rows(state, "select * from pgqueuer") == []
+
+
+async def test_what_waits_is_tried_now(state, user, world):
+    other = await make_user(state, "bob")
+    area = await make_area(state, user, text="x", delay="1h")
+    accepted = await offer(state, area, {"title": "x"})
+
+    async def hurry(whose):
+        async with state.database.transaction() as session:
+            await control.hurry(session, whose, accepted.execution_id)
+
+    with pytest.raises(Conflict):
+        await hurry(user)  # it waits for a worker only
+    async with worker(state):
+        await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'delay'"))
+        assert world.sent == []
+        with pytest.raises(NotFound):
+            await hurry(other)
+        await hurry(user)
+        await until(lambda: settled(state))
+    assert await statuses(state) == ["success"]
+    assert len(world.sent) == 1
+    with pytest.raises(Conflict):
+        await hurry(user)  # it is over
 
 
 async def test_replay_as_it_was_and_as_it_is(state, user, world):

@@ -17,11 +17,13 @@ from structlog.testing import capture_logs
 from area import catalog
 from area.connections import introductions
 from area.db.models import ConnectionState
+from area.engine import nudges
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import Hooks
 from area.kit.crypto import Keyring
 from area.kit.keys import Keys
+from area.kit.problems import Conflict, NotFound
 from area.sdk import Context, Credentials, Event, Inbound, Permanent, Reply, Request, Service, hmac_sha256, parse
 from tests.engine.conftest import Item, Login, Topic, connect, make_area, make_user, rows, until, worker
 
@@ -203,3 +205,37 @@ async def test_what_the_vendor_will_sign_with_is_kept_until_it_is_set(state, use
     set_to({"board": Keys("id", SecretStr("secret"), SecretStr("n3w-t0ken"))})
     assert await shown() == {}
     assert (await tell(state, "T1", signed="n3w-t0ken"))[0] == 202
+
+
+async def test_a_user_has_it_checked_now_and_not_too_often(state, user, board):
+    other = await make_user(state, "bob")
+    await connected(state, user, "T1")
+    await connected(state, other, "T2")
+
+    async def check(whose, area):
+        async with state.database.transaction() as session:
+            return await nudges.check_now(session, whose, area)
+
+    async with worker(state):
+        area = (await make_area(state, user, action="board.pinned")).id
+        its = (await make_area(state, other, action="board.pinned")).id
+        await until(lambda: board.asked == 2)
+        await until(lambda: _at_rest(state))
+        (before,) = await rows(state, "select checked_at from sources where user_id = $1", user)
+        assert await check(user, area) == before["checked_at"] + nudges.BY_HAND
+        assert await check(user, area) == before["checked_at"] + nudges.BY_HAND, "however often"
+        with pytest.raises(NotFound):
+            await check(user, its)
+        await rows(
+            state, "update sources set checked_at = now() - interval '1 minute', due_at = now() + interval '1 h'"
+        )
+        board.items.append("hello")
+        await check(user, area)
+        await until(lambda: rows(state))
+        assert board.asked == 3, "and nobody else's"
+    await rows(state, "update sources set failures = 1, due_at = now() + interval '1 hour'")
+    with pytest.raises(Conflict, match="failed last time"):
+        await check(user, area)
+    await rows(state, "update areas set is_active = false")
+    with pytest.raises(Conflict, match="is off"):
+        await check(user, area)

@@ -1,5 +1,6 @@
 """The page of one AREA: its runs live, its figures, what to do about it, and what can be done with it."""
 
+import asyncio
 import json
 import re
 
@@ -219,3 +220,49 @@ async def test_going_back_to_an_earlier_version(person):
     await expect(page.get_by_text("Version 1 restored.")).to_be_visible()
     saved = await person.api("GET", f"/api/areas/{area['id']}")
     assert (saved["version"], saved["reaction"]["parameters"]) == (3, {"title": "{{body.a}}"})
+
+
+async def test_what_waits_is_run_now_and_what_is_polled_is_checked_now(person):
+    page = person.page
+    area = await hook(person, reaction_parameters={"title": "Order {{body.id}}", "delay": "1h"})
+    await fire(person, area, {"id": 7})
+    for _ in range(100):
+        (run,) = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+        whole = await person.api("GET", f"/api/executions/{run['id']}")
+        if whole["waits_for"] == "delay":
+            break
+        await page.wait_for_timeout(100)
+    await person.go(f"/runs/{run['id']}")
+    await axe(person, "a run that waits")
+    await page.get_by_role("button", name="Run now").click()
+    await expect(page.locator(".run-status")).to_contain_text("Success")
+    await expect(page.get_by_role("button", name="Run now")).to_have_count(0)
+
+    await person.go(f"/areas/{area['id']}")
+    await expect(page.get_by_role("button", name="Check now")).to_have_count(0)  # it isn't polled
+    async with await asyncio.start_server(_feed, "127.0.0.1", 0) as feeds:
+        url = f"http://127.0.0.1:{feeds.sockets[0].getsockname()[1]}/"
+        feed = await person.make(
+            "rss.new_item", "inbox.post", action_parameters={"url": url}, reaction_parameters={"title": "{{title}}"}
+        )
+        for _ in range(100):
+            before = await person.api("GET", f"/api/areas/{feed['id']}")
+            if before["last_checked_at"]:
+                break
+            await page.wait_for_timeout(100)
+        await person.go(f"/areas/{feed['id']}")
+        await page.get_by_role("button", name="Check now").click()
+        await expect(page.get_by_text("Checking. New events show below.")).to_be_visible()
+        after = await person.api("GET", f"/api/areas/{feed['id']}")
+        assert after["next_due_at"] < before["next_due_at"]
+        await axe(person, "an AREA that is checked")
+        await person.api("DELETE", f"/api/areas/{feed['id']}")
+
+
+async def _feed(reader, writer):
+    """A feed with nothing in it."""
+    await reader.readuntil(b"\r\n\r\n")
+    text = b"<rss version='2.0'><channel><title>A blog</title></channel></rss>"
+    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+    await writer.drain()
+    writer.close()

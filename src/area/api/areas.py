@@ -1,6 +1,7 @@
 """AREAs: links from an action to a reaction."""
 
 import zlib
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from area.areas import AreaIn, bundles, chains, links, relinking, versions
 from area.areas.views import ChainLink, State
 from area.doors.deps import CacheDep, Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.doors.route import Route
-from area.engine import control, dry_run
+from area.engine import control, dry_run, nudges
 from area.kit.problems import PreconditionFailed
 from area.kit.sentences import Sentence
 from area.runs import history
@@ -31,6 +32,12 @@ Data = Annotated[
     dict[str, Any] | None,
     Field(max_length=1000, description="The action's return values. Default: its last event, or else its sample"),
 ]
+
+
+class Checking(BaseModel):
+    """When the AREA's service is checked next."""
+
+    due_at: datetime
 
 
 class Change(areas.AreaPatch):
@@ -349,6 +356,17 @@ async def run(
     """Run the reaction once, for real, even if the AREA is switched off."""
     number = await control.run(session, state, identity.user.id, area_id, form.data if form else None)
     return Started(execution_id=number)
+
+
+@router.post(
+    "/{area_id}/check",
+    status_code=202,
+    responses=answers(400, 401, 403, 404, 409, 413, 422),
+    summary="Check an AREA now",
+)
+async def check_now(area_id: Id, identity: Runner, session: SessionDep) -> Checking:
+    """Look for new events of a polled AREA now instead of at its next check, at most every 30 seconds."""
+    return Checking(due_at=await nudges.check_now(session, identity.user.id, area_id))
 
 
 def etag(area: areas.AreaOut) -> str:

@@ -192,6 +192,18 @@ class Cancel(In):
 
 
 @router.post(
+    "/{execution_id}/try",
+    status_code=202,
+    responses=answers(400, 401, 403, 404, 409, 413, 422),
+    summary="Try an execution now",
+)
+async def try_now(execution_id: BigId, identity: Runner, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
+    """Run an execution now that waits for its delay or its next attempt."""
+    await control.hurry(session, identity.user.id, execution_id)
+    return await _whole(session, scope, identity.user.id, execution_id)
+
+
+@router.post(
     "/{execution_id}/cancel",
     responses=answers(400, 401, 403, 404, 409, 413, 415, 422),
     summary="Cancel an execution",

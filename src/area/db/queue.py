@@ -85,6 +85,14 @@ join areas a on a.id = found[1]::int group by 1
 CANCEL = """
 delete from pgqueuer p using execution_jobs j where j.execution_id = $1 and p.id = j.job_id and p.status = 'queued'
 """
+HURRY = """
+with hurried as (
+    update pgqueuer p set execute_after = least(execute_after, now()) from execution_jobs j
+    where j.execution_id = $1 and p.id = j.job_id and p.status = 'queued' and j.reason in ('delay', 'retry')
+    returning p.id
+)
+update execution_jobs set due_at = least(due_at, now()) where job_id in (select id from hurried) returning job_id
+"""
 CANCEL_ALL = """
 delete from pgqueuer p using execution_jobs j
 where j.execution_id = any($1::bigint[]) and p.id = j.job_id and p.status = 'queued'
@@ -187,6 +195,11 @@ async def enqueue(
 async def cancel(conn: Conn, execution_id: int) -> None:
     """Remove an execution's own job, unless a worker has it."""
     await conn.execute(CANCEL, execution_id)
+
+
+async def hurry(conn: Conn, execution_id: int) -> bool:
+    """Make an execution due now that waits for its delay or its next attempt. Whether it did, and no worker has it."""
+    return await conn.fetchval(HURRY, execution_id) is not None
 
 
 async def cancel_all(conn: Conn, execution_ids: Sequence[int]) -> None:

@@ -248,6 +248,17 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     return execution
 
 
+async def hurry(session: AsyncSession, user_id: int, execution_id: int) -> None:
+    """Run an execution now that waits for its delay or its next attempt, which is used up by that. Raises `Conflict` if
+    it doesn't wait for either.
+    """
+    await _own_execution(session, user_id, execution_id, lock=True)
+    if not await queue.hurry(await raw(session), execution_id):
+        raise Conflict("This execution doesn't wait for a delay or for its next attempt.")
+    payload = orjson.dumps({"users": {str(user_id): [execution_id]}}).decode()
+    await notify(session, Channel.EXECUTIONS_CHANGED, payload)
+
+
 async def cancel_run(session: AsyncSession, user_id: int, execution_id: int) -> list[int]:
     """Cancel all that waits or runs of the run that an execution belongs to. Returns what was cancelled.
 

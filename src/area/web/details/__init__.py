@@ -15,7 +15,7 @@ from area import areas
 from area.areas import bundles
 from area.areas.views import AreaOut, ChainLink, PartOut
 from area.doors.deps import CacheDep, Id, ScopeDep, SessionDep, StateDep
-from area.engine import control
+from area.engine import control, nudges
 from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
 from area.runs import history, whole
@@ -155,6 +155,16 @@ async def run(page: SignedIn, area_id: Id, form: Fields, state: StateDep, sessio
     except Conflict as error:
         return page.to(f"/areas/{area_id}", said=page.tell(error))
     return page.to(f"/areas/{area_id}", said=page.say("Started. See the latest run below."))
+
+
+@router.post("/areas/{area_id:int}/check")
+async def check(page: SignedIn, area_id: Id, session: SessionDep) -> Response:
+    """Look for news now."""
+    try:
+        await nudges.check_now(session, page.user.id, area_id)
+    except Conflict as error:
+        return page.to(f"/areas/{area_id}", said=page.tell(error))
+    return page.to(f"/areas/{area_id}", said=page.say("Checking. New events show below."))
 
 
 @router.post("/areas/{area_id:int}/renew")

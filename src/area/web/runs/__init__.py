@@ -219,6 +219,16 @@ async def edited(
     return page.to(f"/runs/{number}", said=page.say("This is the new run, with your edited data."))
 
 
+@router.post("/runs/{run_id:int}/try")
+async def try_now(page: SignedIn, run_id: BigId, session: SessionDep) -> Response:
+    """Run a pending run now."""
+    try:
+        await control.hurry(session, page.user.id, run_id)
+    except Conflict as error:
+        return page.to(f"/runs/{run_id}", said=page.tell(error))
+    return page.to(f"/runs/{run_id}")
+
+
 @router.post("/runs/{run_id:int}/cancel")
 async def cancel(page: SignedIn, run_id: BigId, session: SessionDep) -> Response:
     """Cancel a pending or running run."""
