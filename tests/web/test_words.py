@@ -165,6 +165,7 @@ async def test_the_editor_in_french(server, browser, root):
     await expect(page.locator("#chosen-action")).to_contain_text("Météo · De la pluie ou de la neige est annoncée")
     await page.get_by_role("textbox", name="Lieu", exact=False).fill("Rennes")
     await expect(page.get_by_text("Nom, avec la région ou le pays au besoin")).to_be_visible()
+    await page.locator("#part-action summary", has_text="Plus d").click()
     units = page.get_by_role("combobox", name="Unités")
     await expect(units.locator("option")).to_have_text(["métriques (par défaut)", "américaines"])
     await units.select_option("us")  # what is read is translated, not what is kept

@@ -1,7 +1,6 @@
 """AREAs: links from an action to a reaction."""
 
 import zlib
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -32,12 +31,6 @@ Data = Annotated[
     dict[str, Any] | None,
     Field(max_length=1000, description="The action's return values. Default: its last event, or else its sample"),
 ]
-
-
-class Checking(BaseModel):
-    """When the AREA's service is checked next."""
-
-    due_at: datetime
 
 
 class Change(areas.AreaPatch):
@@ -364,9 +357,9 @@ async def run(
     responses=answers(400, 401, 403, 404, 409, 413, 422),
     summary="Check an AREA now",
 )
-async def check_now(area_id: Id, identity: Runner, session: SessionDep) -> Checking:
+async def check_now(area_id: Id, identity: Runner, session: SessionDep) -> nudges.Checking:
     """Look for new events of a polled AREA now instead of at its next check, at most every 30 seconds."""
-    return Checking(due_at=await nudges.check_now(session, identity.user.id, area_id))
+    return nudges.Checking(due_at=await nudges.check_now(session, identity.user.id, area_id))
 
 
 def etag(area: areas.AreaOut) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -51,6 +52,12 @@ where t.area_id = :area and a.user_id = :user and a.is_active and x.id = t.sourc
   and c.id = x.component_id and c.polling_interval is not null and x.due_at is not null and x.failures = 0
 returning x.due_at
 """)
+
+
+class Checking(BaseModel):
+    """When the AREA's service is checked next."""
+
+    due_at: datetime
 
 
 async def check_now(session: AsyncSession, user_id: int, area_id: int) -> datetime:

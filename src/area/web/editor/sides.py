@@ -8,12 +8,13 @@ from area.catalog import ComponentView, ServiceView
 from area.catalog.search import search
 from area.connections import registrations
 from area.registry import Registry
-from area.web.editor.forms import Form, Side
+from area.web.editor.forms import LINK, Form, Side
 from area.web.editor.inputs import FieldView
 from area.web.editor.sight import Sight
 from area.web.parts.pages import Page
 
 MOST_FOUND = 30
+MOST_OPTIONS = 3  # that are not folded where all fields are optional
 ANY_SERVICE = {
     "action": ("webhook.received", "http.value_changed"),
     "reaction": ("http.request",),
@@ -61,6 +62,18 @@ class Half(BaseModel):
         """How its fields' names begin."""
         return self.side[0]
 
+    @property
+    def own(self) -> list[FieldView]:
+        """The component's own fields, without those that all have."""
+        return [field for field in self.fields if field.variable not in ("only_if", "delay")]
+
+    @property
+    def folded(self) -> list[FieldView]:
+        """Optional fields that are shown on request: if there are several, and others stay or they are too many."""
+        options = [field for field in self.own if not field.required and not field.main]
+        several = len(options) > 1 and (len(options) < len(self.own) or len(options) > MOST_OPTIONS)
+        return options if several and self.view and self.view.key != LINK else []
+
 
 def half(registry: Registry, services: Sequence[ServiceView], form: Form, side: Side) -> Half:
     """Build one half with its selection."""
@@ -105,7 +118,8 @@ async def picker(page: Page, services: Sequence[ServiceView], side: Side, sight:
 def first_field(halves: Mapping[Side, Half], name: str) -> str:
     """Id of a side's first field to fill in, or of what follows if there is none."""
     side: Side = "action" if name == "action" else "reaction"
-    own = [field for field in halves[side].fields if field.variable not in ("only_if", "delay")]
-    if own:
-        return next((field for field in own if field.required), own[0]).id
+    folded = {field.id for field in halves[side].folded}
+    shown = [field for field in halves[side].own if field.id not in folded]
+    if shown:
+        return next((field for field in shown if field.required), shown[0]).id
     return "find-reaction" if side == "action" and halves["reaction"].picker else f"change-{side}"
