@@ -2,6 +2,8 @@
 
 /* New runs appear on top, and those that weren't over change where they stand; nothing else moves, no mark is lost. */
 
+htmx.config.morphIgnore.push("open"); // who folded something out wants it to stay
+
 const number = (row) => Number(row.dataset.run);
 let asking = null;
 
