@@ -51,7 +51,7 @@ async def test_without_an_account_the_platform_refuses(state):
     service = state.registry.services["probe"]
     ctx = alone(service.http(state.client, None), state.guard, None, Permanent("Not here."))
     methods = [name for name in vars(Platform) if not name.startswith("_")]
-    assert len(methods) == 7
+    assert len(methods) == 8
     for name in methods:
         with pytest.raises(Permanent, match=r"Not here\."):
             getattr(ctx.platform, name)

@@ -18,13 +18,14 @@ async def test_the_account_menu(person):
     await expect(page.locator("details.menu")).to_have_attribute("open", "")
     await keys.press("Tab")
     await expect(page.get_by_role("link", name=person.name)).to_be_focused()
-    await keys.press("Tab")
-    await expect(page.locator(".menu-items").get_by_role("link", name="Help")).to_be_focused()
+    for name in ("Templates", "Help"):
+        await keys.press("Tab")
+        await expect(page.locator(".menu-items").get_by_role("link", name=name)).to_be_focused()
     await keys.press("Escape")
     await expect(page.locator("details.menu")).not_to_have_attribute("open", "")
     await expect(summary).to_be_focused()
     await keys.press("Enter")
-    for _ in range(5):  # two links, three themes
+    for _ in range(6):  # three links, three themes
         await keys.press("Tab")
     await expect(page.get_by_role("button", name="System")).to_be_focused()
     await keys.press("Tab")
@@ -57,6 +58,9 @@ async def test_filters_and_the_bar_for_many(person, size):
     await expect(cards).to_have_count(2)
 
     await keys.press("Tab")  # the order
+    for name in ("Cards", "List"):
+        await keys.press("Tab")
+        await expect(page.get_by_role("link", name=name, exact=True)).to_be_focused()
     await keys.press("Tab")
     await expect(page.get_by_label("Select Second")).to_be_focused()
     await keys.press("Space")

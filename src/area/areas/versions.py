@@ -28,7 +28,7 @@ LISTED = 50  # the newest versions
 Side = Literal["action", "reaction"]
 
 
-class Change(BaseModel):
+class VersionChange(BaseModel):
     """What a version changed, as text; null if it was or is not there. A secret's values are null."""
 
     side: Side
@@ -46,7 +46,7 @@ class Version(BaseModel):
     created_at: datetime
     action: str = Field(description="service.component")
     reaction: str = Field(description="service.component")
-    changes: list[Change]
+    changes: list[VersionChange]
 
 
 async def listed(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> list[Version]:
@@ -153,7 +153,7 @@ def _read(
     return read
 
 
-def _changes(before: _Read, after: _Read) -> Iterator[Change]:
+def _changes(before: _Read, after: _Read) -> Iterator[VersionChange]:
     """What differs between two versions."""
     for place in dict.fromkeys([*after, *before]):
         was, now = before.get(place), after.get(place)
@@ -161,7 +161,7 @@ def _changes(before: _Read, after: _Read) -> Iterator[Change]:
             continue
         side, name, _ = place
         secret = place[2] and any(text is not None and text.shown is None for text in (was, now))
-        yield Change(
+        yield VersionChange(
             side=side,
             name=name,
             parameter=place[2],

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from area import areas
 from area.areas import versions
-from area.areas.versions import Change, Side, Version
+from area.areas.versions import Side, Version, VersionChange
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.kit.problems import Conflict, Invalid
 from area.sdk import Action, Reaction
@@ -91,7 +91,7 @@ def _choices(page: Page, component: Action | Reaction | None) -> dict[str, dict[
     }
 
 
-def _difference(page: Page, change: Change, named: Mapping[str, str], choices: Mapping[str, str]) -> Difference:
+def _difference(page: Page, change: VersionChange, named: Mapping[str, str], choices: Mapping[str, str]) -> Difference:
     before, after = change.before, change.after
     if change.parameter:
         label = named.get(change.name, "") or readable(change.name)
