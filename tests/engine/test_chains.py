@@ -531,9 +531,10 @@ async def test_the_list_of_runs_is_that_of_whole_runs(state, user, world):
     each = area.chain.then[0].then[0].id
     pool = await state.database.pool()
     failed = await pool.fetchval(
-        "update area_executions set status = 'failed', error_message = 'Gone.' where id = (select max(id) from"
-        " area_executions where area_id = $1) returning id",
+        "update area_executions set status = 'failed', error_message = 'Gone.' where area_id = $1 and id in"
+        " (select execution_id from execution_links where root = $2) returning id",
         each,
+        chained[2],
     )
     async with state.database.sessions() as session:
 

@@ -493,7 +493,7 @@ async def test_a_time_is_inserted_as_people_read_it(person):
 
 async def test_saving_by_keyboard(person):
     page = person.page
-    await person.go("/areas/new?recipe=feed")
+    await person.go("/areas/new?template=feed")
     await page.locator("[name='r.title']").fill("By keyboard")
     await page.keyboard.press("Control+s")
     await expect(page).to_have_url(SAVED)
