@@ -266,3 +266,24 @@ async def _feed(reader, writer):
     writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
     await writer.drain()
     writer.close()
+
+
+async def test_a_version_that_no_longer_fits_its_chain_is_not_restored(person):
+    first = await person.make("webhook.received", "inbox.post", "First", reaction_parameters={"title": "x"})
+    link = await person.make(
+        "area.ran", "inbox.post", "Next",
+        action_parameters={"after": first["id"]}, reaction_parameters={"title": "{{result.notice_id}}"},
+    )  # fmt: skip
+    for area, component, parameters in (
+        (link, "inbox.post", {"title": "{{run}}"}),
+        (first, "http.request", {"url": "https://example.org"}),
+    ):
+        change = {"reaction": {"component": component, "parameters": parameters}}
+        await person.api("PATCH", f"/api/areas/{area['id']}", change)
+    page = person.page
+    await person.go(f"/areas/{link['id']}/versions")
+    await page.get_by_role("button", name="Restore version 1").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+    await expect(page.get_by_text("Version 1 was not restored:")).to_be_visible()
+    saved = await person.api("GET", f"/api/areas/{link['id']}")
+    assert (saved["version"], saved["reaction"]["parameters"]) == (2, {"title": "{{run}}"})

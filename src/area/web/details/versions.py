@@ -47,7 +47,7 @@ async def show(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep
     area = await areas.get(session, scope, page.user.id, area_id)
     listed = await versions.listed(session, scope, page.user.id, area_id)
     shown = [_shown(page, version) for version in listed]
-    return await page.show("versions.html", nav="home", area=area, versions=shown, most=versions.LISTED)
+    return await page.show("versions.html", nav="home", area=area, versions=shown)
 
 
 @router.post("/areas/{area_id:int}/versions/{version:int}/restore")
@@ -56,6 +56,7 @@ async def restore(page: SignedIn, area_id: Id, version: Id, scope: ScopeDep, ses
     try:
         await versions.restore(session, scope, page.user.id, area_id, version)
     except (Conflict, Invalid) as error:
+        await session.rollback()  # names along a chain are checked once it is stored
         reasons = [str(problem["message"]) for problem in error.errors] if isinstance(error, Invalid) else []
         why = " ".join(reasons or [page.tell(error)])
         said = page.say("Version %(number)s was not restored: %(reason)s", number=version, reason=why)
